@@ -1,0 +1,152 @@
+//! The maps' names, keys and values.
+
+/// Version of everything in this module; the maps are pinned under `<bpf_dir>/v<LAYOUT_VERSION>/`.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// Names of the maps, as pinned.
+pub mod map {
+    /// Exact IPv4 bans: hash, key `[u8; 4]` (network order), value [`super::Entry`].
+    pub const BANS_V4: &str = "BANS_V4";
+    /// IPv6 bans of a /64: hash, key `[u8; 8]` (the network half, network order), value [`super::Entry`].
+    pub const BANS_V6: &str = "BANS_V6";
+    /// IPv4 bans of any other prefix length: LPM trie, data `[u8; 4]`, value [`super::Entry`].
+    pub const NETS_V4: &str = "NETS_V4";
+    /// IPv6 bans of any other prefix length: LPM trie, data `[u8; 16]`, value [`super::Entry`].
+    pub const NETS_V6: &str = "NETS_V6";
+    /// Allowed IPv4 prefixes: LPM trie, data `[u8; 4]`, value `u32` (1).
+    pub const ALLOW_V4: &str = "ALLOW_V4";
+    /// Allowed IPv6 prefixes: LPM trie, data `[u8; 16]`, value `u32` (1).
+    pub const ALLOW_V6: &str = "ALLOW_V6";
+    /// What the program does at all: array of one [`super::Settings`].
+    pub const SETTINGS: &str = "SETTINGS";
+    /// Packets by [`super::Reason`]: per-CPU array of `u64`.
+    pub const COUNTERS: &str = "COUNTERS";
+    /// Announced drops: ring buffer of [`super::DropEvent`].
+    pub const EVENTS: &str = "EVENTS";
+}
+
+/// Expiry of a ban that never lapses.
+pub const PERMANENT: u64 = u64::MAX;
+
+/// An allowed prefix lies inside this ban: the program asks the allow list before it drops.
+pub const FLAG_HOLDS_ALLOWED: u32 = 1;
+
+/// A ban as the kernel knows it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Entry {
+    /// When it lapses, in nanoseconds of `CLOCK_MONOTONIC`; [`PERMANENT`] for never.
+    pub expires_ns: u64,
+    /// Packets dropped by it.
+    pub packets: u64,
+    /// Bytes dropped by it (frame length, from the Ethernet header on).
+    pub bytes: u64,
+    /// When it last dropped, in nanoseconds of `CLOCK_MONOTONIC`; 0 for never.
+    pub last_seen_ns: u64,
+    /// `FLAG_*`.
+    pub flags: u32,
+    /// 0: every port. Anything else is reserved for port-scoped bans.
+    pub scope: u32,
+}
+
+/// What became of a packet: the index into the per-CPU counters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Reason {
+    /// Not banned.
+    PassedMiss = 0,
+    /// Neither IPv4 nor IPv6: ARP, LLDP, more than two VLAN tags, ...
+    PassedNotIp = 1,
+    /// Too short, or not what its EtherType says.
+    PassedMalformed = 2,
+    /// Under a ban, but on the allow list.
+    PassedAllowed = 3,
+    /// Under a ban that has lapsed.
+    PassedExpired = 4,
+    /// The program is told to pass everything (`ravelin panic`, observe mode).
+    PassedOff = 5,
+    /// Dropped by an exact IPv4 ban.
+    DroppedV4 = 6,
+    /// Dropped by the ban of an IPv6 /64.
+    DroppedV6 = 7,
+    /// Dropped by a prefix of another length, IPv4.
+    DroppedNetV4 = 8,
+    /// Dropped by a prefix of another length, IPv6.
+    DroppedNetV6 = 9,
+}
+
+impl Reason {
+    /// How many reasons there are: the size of the counters' map.
+    pub const COUNT: u32 = 10;
+    /// All of them, in index order, with a stable name for `status` and metrics.
+    pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
+        (Self::PassedMiss, "miss"),
+        (Self::PassedNotIp, "not-ip"),
+        (Self::PassedMalformed, "malformed"),
+        (Self::PassedAllowed, "allowed"),
+        (Self::PassedExpired, "expired"),
+        (Self::PassedOff, "off"),
+        (Self::DroppedV4, "v4"),
+        (Self::DroppedV6, "v6"),
+        (Self::DroppedNetV4, "net-v4"),
+        (Self::DroppedNetV6, "net-v6"),
+    ];
+
+    /// Whether the packet went through.
+    pub const fn passed(self) -> bool {
+        (self as u32) < (Self::DroppedV4 as u32)
+    }
+}
+
+/// What userspace tells the program, read once a packet.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Settings {
+    /// Anything but 0: pass everything (`ravelin panic`).
+    pub off: u32,
+    /// How many entries the IPv4 trie holds; it is looked up only while that isn't 0.
+    pub nets_v4: u32,
+    /// How many entries the IPv6 trie holds.
+    pub nets_v6: u32,
+    /// Drop events a second and CPU that are announced; 0: none.
+    pub events_per_second: u32,
+}
+
+/// A drop, announced through the ring buffer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct DropEvent {
+    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// Source address; IPv4 as `::ffff:a.b.c.d`.
+    pub source: [u8; 16],
+    /// Interface it came in by.
+    pub ifindex: u32,
+    /// Frame length in bytes.
+    pub length: u32,
+    /// [`Reason`] of the drop.
+    pub reason: u32,
+    /// Drops on this CPU that weren't announced since the last event, for the rate limit.
+    pub suppressed: u32,
+}
+
+const _: () = assert!(size_of::<Entry>() == 40);
+const _: () = assert!(size_of::<Settings>() == 16);
+const _: () = assert!(size_of::<DropEvent>() == 40);
+
+#[cfg(feature = "user")]
+#[expect(
+    unsafe_code,
+    reason = "aya copies map keys and values as plain bytes; Pod is its promise for that"
+)]
+mod pod {
+    use super::{DropEvent, Entry, Settings};
+
+    // SAFETY: all fields are integers, `repr(C)` without padding (asserted by size above), every bit
+    // pattern is a valid value.
+    unsafe impl aya::Pod for Entry {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Settings {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for DropEvent {}
+}

@@ -1,0 +1,3 @@
+//! Ravelin's XDP program.
+#![no_std]
+#![no_main]

@@ -1,0 +1,1 @@
+//! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap.

@@ -1,0 +1,2 @@
+//! The command line, a file per command.
+#![forbid(unsafe_code)]

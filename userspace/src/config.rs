@@ -1,0 +1,136 @@
+//! The configuration: a [`Config`] can't hold an invalid state; `load` makes one out of YAML or says
+//! what is wrong, where, and what to do.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// `/etc/ravelin/ravelin.yaml`, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Enforce or only observe.
+    pub mode: Mode,
+    /// Interfaces to attach to; empty: those of the default routes.
+    pub interfaces: Vec<String>,
+    /// How to attach.
+    pub xdp_mode: XdpMode,
+    /// Where the database lives.
+    pub state_dir: PathBuf,
+    /// Where the control socket lives.
+    pub run_dir: PathBuf,
+    /// Where maps and links are pinned.
+    pub bpf_dir: PathBuf,
+    /// Whether the packs inside the binary are used.
+    pub builtin_rules: bool,
+    /// More packs: files, or directories of `*.yaml`.
+    pub rules: Vec<PathBuf>,
+    /// Suricata's rules, for the proof of fast.log's alerts.
+    pub suricata_rules: PathBuf,
+    /// What to read; `None`: what is found on the host.
+    pub sources: Option<Vec<SourceConfig>>,
+    /// Prefixes that are ours, beside the host's own.
+    pub home: Vec<IpNet>,
+    /// Never banned, beside the built-in entries.
+    pub allow: Vec<IpNet>,
+    /// What bans, and for how long.
+    pub ban: BanConfig,
+    /// Who is told, and how.
+    pub mail: MailConfig,
+}
+
+/// Whether bans reach the kernel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// They do.
+    Enforce,
+    /// They are decided and reported, never made.
+    Observe,
+}
+
+/// How the program is attached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum XdpMode {
+    /// In the driver, or generically where the driver refuses; the fallback is reported.
+    Auto,
+    /// In the driver or not at all.
+    Native,
+    /// Generically.
+    Generic,
+}
+
+/// A source to read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SourceConfig {
+    /// The outer format of its lines.
+    pub format: Format,
+    /// Where the bytes come from.
+    pub input: Input,
+}
+
+/// The outer formats.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Format {
+    /// RFC 3164, RFC 5424, ISO 8601 stamps, bare.
+    Syslog,
+    /// Suricata's fast.log.
+    SuricataFast,
+    /// Suricata's eve.json.
+    SuricataEve,
+}
+
+/// Where a source's bytes come from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Input {
+    /// A file, followed through rotation.
+    File(PathBuf),
+}
+
+/// `ban:`
+#[derive(Clone, Debug, PartialEq)]
+pub struct BanConfig {
+    /// An alert of this level or above bans; 1-16 (16: none does).
+    pub level: u8,
+    /// So does this score.
+    pub score: f64,
+    /// In this time a score halves.
+    pub score_half_life: Duration,
+    /// First ban.
+    pub ttl: Duration,
+    /// Second, third, ... ban of a repeat offender; the last one sticks; empty: always `ttl`.
+    pub escalate: Vec<Duration>,
+    /// After this long without a ban an offender begins anew.
+    pub forget_after: Duration,
+    /// Prefix length of an IPv6 offender's ban; 32-128.
+    pub ipv6_prefix: u8,
+    /// Whether private addresses are banned.
+    pub private: bool,
+    /// Whether evidence that could be spoofed bans.
+    pub unproven: bool,
+    /// Whether flows that our side opened ban.
+    pub outbound: bool,
+    /// Entries in each exact map.
+    pub max: u32,
+    /// Bans a minute by rules.
+    pub max_per_minute: u32,
+}
+
+/// `mail:`
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MailConfig {
+    /// Alerts of this level and above are mailed.
+    pub level: u8,
+    /// These at once.
+    pub immediate: u8,
+    /// Recipients; empty: no mail.
+    pub to: Vec<String>,
+    /// Sender.
+    pub from: String,
+    /// `smtp://`, `smtp+starttls://` or `smtps://`, with user where needed; never the password.
+    pub relay: String,
+    /// The relay password's file.
+    pub password_file: Option<PathBuf>,
+    /// Mails an hour; above it, one digest.
+    pub per_hour: u32,
+}

@@ -1,0 +1,2 @@
+//! The control socket: server, client, wire types.
+#![forbid(unsafe_code)]

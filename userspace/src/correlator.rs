@@ -1,0 +1,2 @@
+//! Windows, sequences and scores: what many events mean together.
+#![forbid(unsafe_code)]

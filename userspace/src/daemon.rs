@@ -1,0 +1,2 @@
+//! Threads, signals, life and death.
+#![forbid(unsafe_code)]

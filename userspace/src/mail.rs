@@ -1,0 +1,2 @@
+//! Alerts to people: compose, outbox, relay.
+#![forbid(unsafe_code)]

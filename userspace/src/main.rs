@@ -1,0 +1,3 @@
+//! `ravelin`: arguments in, exit code out.
+
+fn main() {}

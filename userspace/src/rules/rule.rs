@@ -1,0 +1,105 @@
+//! Compiled rules: what the correlator runs on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::RuleHead;
+
+/// All rules of all packs, with the ways from an event to the rules that listen to it.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    /// In order of definition; a `usize` below indexes this.
+    pub rules: Vec<Rule>,
+    /// By [`crate::event::EventKind::index`]: rules with [`Trigger::Events`] on that event.
+    pub by_event: Vec<Vec<usize>>,
+    /// By rule: rules with [`Trigger::After`] it.
+    pub children: Vec<Vec<usize>>,
+}
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Id, level, description and switches.
+    pub head: Arc<RuleHead>,
+    /// What makes it look at an event.
+    pub trigger: Trigger,
+    /// Conditions on the event's fields; all must hold.
+    pub when: Vec<Condition>,
+    /// Added to the target's score each time the rule's conditions hold (`count` doesn't matter
+    /// for a base rule; a counting rule adds when it fires).
+    pub score: f64,
+    /// Fire only on the n-th event of a key.
+    pub window: Option<Window>,
+    /// Fire only where enough of other rules' events came before (failures, then a success).
+    pub preceded: Option<Preceded>,
+    /// After firing for a key, swallow further firings for this long; zero: none.
+    pub ignore: Duration,
+}
+
+/// What makes a rule look at an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trigger {
+    /// Events, by index.
+    Events(Vec<u32>),
+    /// Events on which one of these rules' conditions held (whether or not their alert was
+    /// swallowed), by rule index.
+    After(Vec<usize>),
+}
+
+/// `count`, `within`, `same`, `distinct`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// Fires on the n-th event (with `distinct`: n-th different value); at least 2.
+    pub count: u32,
+    /// Age that still counts, inclusive.
+    pub within: Duration,
+    /// What the events have in common; empty: everything is one key.
+    pub same: Vec<Key>,
+    /// Count different values of this instead of events.
+    pub distinct: Option<Key>,
+}
+
+/// `preceded_by`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preceded {
+    /// Events on which one of these rules' conditions held, by rule index.
+    pub rules: Vec<usize>,
+    /// At least so many of them.
+    pub count: u32,
+    /// Age that still counts, inclusive.
+    pub within: Duration,
+    /// What they have in common with this event.
+    pub same: Vec<Key>,
+}
+
+/// What events have in common.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Key {
+    /// The offender's target, as policy worked it out (an IPv6 address counts as its /64).
+    Offender,
+    /// A field by name; an address counts as its target.
+    Field(String),
+}
+
+/// A condition on a field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// The field equals one of these texts (numbers: their decimal form).
+    Is {
+        /// Name of the field.
+        field: String,
+        /// Accepted values.
+        any: Vec<String>,
+        /// The opposite: none of them, or no such field.
+        not: bool,
+    },
+    /// The numeric field lies in this range, inclusive.
+    Within {
+        /// Name of the field.
+        field: String,
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+    },
+}

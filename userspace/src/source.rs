@@ -1,0 +1,2 @@
+//! Where lines come from: files, position and rotation.
+#![forbid(unsafe_code)]

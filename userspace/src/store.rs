@@ -1,0 +1,2 @@
+//! SQLite: schema, bans, history, outbox, positions.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Ravelin's own tasks.
+
+fn main() {}
