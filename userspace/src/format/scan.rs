@@ -33,6 +33,19 @@ pub(super) fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// Where `needle` begins for the last time in `text`. `rare` indexes the byte of it that is searched
+/// for; memchr's own `rfind` is built for long texts and costs more than ours are.
+pub(super) fn rfind(text: &[u8], needle: &[u8], rare: usize) -> Option<usize> {
+    let mut end = text.len();
+    loop {
+        end = memchr::memrchr(needle[rare], &text[..end])?;
+        let start = end.checked_sub(rare)?;
+        if text[start..].starts_with(needle) {
+            return Some(start);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +56,15 @@ mod tests {
         assert_eq!(number(b"4294967295"), Some(u32::MAX));
         for bad in [&b""[..], b"4294967296", b"00000000001", b"1a", b"-1", b"\xff"] {
             assert_eq!(number(bad), None);
+        }
+    }
+
+    #[test]
+    fn the_last_occurrence_is_found() {
+        for rare in 0..4 {
+            assert_eq!(rfind(b"a -> b -> c >", b" -> ", rare), Some(6));
+            assert_eq!(rfind(b"-> b ->", b" -> ", rare), None);
+            assert_eq!(rfind(b"", b" -> ", rare), None);
         }
     }
 

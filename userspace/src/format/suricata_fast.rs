@@ -11,10 +11,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use memchr::memmem;
-
 use super::Undecodable;
-use super::scan::{digits, number, skip_spaces};
+use super::scan::{digits, number, rfind, skip_spaces};
 use super::stamp::Stamps;
 use crate::config::Format;
 use crate::event::{Body, Line, Record, SuricataAlert, canonical};
@@ -137,11 +135,11 @@ type End = (IpAddr, Option<u16>);
 
 /// ` {proto} addr:n -> addr:n` at the end, and what stands before it.
 fn packet(text: &[u8], has_year: bool) -> Option<(&[u8], Packet<'_>)> {
-    let arrow = memmem::rfind(text, b" -> ")?;
+    let arrow = rfind(text, b" -> ", 2)?;
     let (before, dst) = (&text[..arrow], &text[arrow + 4..]);
-    let brace = memmem::rfind(before, b"} ")?;
+    let brace = rfind(before, b"} ", 0)?;
     let (before, src) = (&before[..brace], &before[brace + 2..]);
-    let brace = memmem::rfind(before, b" {")?;
+    let brace = rfind(before, b" {", 1)?;
     let (before, proto) = (&before[..brace], &before[brace + 2..]);
     let proto = protocol(proto)?;
     let has_ports = matches!(proto.as_ref(), "TCP" | "UDP" | "SCTP");
@@ -186,7 +184,7 @@ fn parse_ip(text: &[u8]) -> Option<IpAddr> {
 
 /// What stands before ` [**] [Raw pkt: 00 0C ] [pcap file packet: 5]`: a packet without an IP header.
 fn without_raw(text: &[u8]) -> Option<&[u8]> {
-    let raw = memmem::rfind(text, RAW)?;
+    let raw = rfind(text, RAW, 6)?;
     let rest = &text[raw + RAW.len()..];
     let hex = rest.iter().take_while(|byte| byte.is_ascii_hexdigit() || **byte == b' ').count();
     let rest = rest[hex..].strip_prefix(b"]")?;
@@ -203,7 +201,7 @@ fn without_raw(text: &[u8]) -> Option<&[u8]> {
 /// ` [Priority: n]` at the end, and what stands before it.
 fn priority(text: &[u8]) -> Option<(&[u8], u8)> {
     let inner = text.strip_suffix(b"]")?;
-    let start = memmem::rfind(inner, PRIORITY)?;
+    let start = rfind(inner, PRIORITY, 1)?;
     let priority = u8::try_from(number(&inner[start + PRIORITY.len()..])?).ok()?;
     Some((&text[..start], priority))
 }
@@ -212,7 +210,7 @@ fn priority(text: &[u8]) -> Option<(&[u8], u8)> {
 /// where there is no class, ` msg [**]`.
 fn names(text: &[u8]) -> Option<(Cow<'_, str>, Option<Cow<'_, str>>)> {
     let (message, class) = match text.strip_suffix(b"]").and_then(|inner| {
-        let start = memmem::rfind(inner, CLASS)?;
+        let start = rfind(inner, CLASS, 6)?;
         Some((&text[..start], &inner[start + CLASS.len()..]))
     }) {
         Some((message, class)) => (message, Some(class)),
