@@ -58,8 +58,9 @@ pub fn load_or_last_good(path: Option<&Path>) -> Result<Loaded, ConfigError> {
 }
 
 impl Loaded {
-    /// Keeps a copy for a day when the file is broken; a good copy stays while it is. Without a
-    /// file there is none to keep, and an old copy goes.
+    /// Keeps a copy of the file in the state directory, which must exist; call it once the daemon
+    /// runs with this configuration. A degraded one leaves the copy as it is; without a file there
+    /// is nothing to keep, and an old copy goes.
     pub fn remember(&self) -> Result<(), LastGoodError> {
         if self.degraded.is_some() {
             return Ok(());
