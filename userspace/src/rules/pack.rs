@@ -11,6 +11,7 @@ use serde_yaml::{DuplicateKeyPolicy, Location, Spanned};
 
 use self::yaml::{Named, OneOrMany, Scalar, Span, Wanted};
 use super::error::{PackError, Place, Problem};
+use crate::config::Format;
 
 /// Keys of the rule language that come later: they are refused by name, so that nobody believes them
 /// at work.
@@ -127,19 +128,11 @@ pub(super) struct RawTest {
     pub(super) lines: Option<Vec<String>>,
     #[serde(default = "once")]
     pub(super) times: u32,
-    pub(super) format: Option<TestFormat>,
+    #[serde(default, deserialize_with = "format")]
+    pub(super) format: Option<Format>,
     #[serde(default)]
     pub(super) home: Vec<IpNet>,
     pub(super) expect: RawExpect,
-}
-
-/// The outer format of a test's lines.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum TestFormat {
-    Syslog,
-    SuricataFast,
-    SuricataEve,
 }
 
 /// `expect:`; a key that is there with `null` asserts that there is none.
@@ -160,6 +153,10 @@ pub(super) struct RawExpect {
     pub(super) ban: Option<Option<String>>,
     #[serde(default, deserialize_with = "present")]
     pub(super) withheld: Option<Option<String>>,
+}
+
+fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Format>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>

@@ -29,10 +29,9 @@ fn packs() -> Packs {
     Packs::load(true, &[]).unwrap()
 }
 
-/// Event and blame of a line; `None` where it isn't split or not recognised.
+/// Event and blame of a line; `None` where it isn't recognised.
 fn recognise(packs: &Packs, line: &str) -> Option<(String, Blame)> {
-    let (program, message) = split(line)?;
-    let record = record(program, message.as_bytes());
+    let record = decode(line, Selection::Auto)?;
     packs.recognise(&record).map(|event| (event.kind.name.clone(), event.address))
 }
 
@@ -57,8 +56,7 @@ fn fail2ban(name: &str) -> Option<(u32, u32)> {
             comment = json;
             continue;
         }
-        // RFC 5424 is the format room's to test.
-        if line.starts_with(['#', '<']) || line.is_empty() {
+        if line.starts_with('#') || line.is_empty() {
             continue;
         }
         let comment = std::mem::take(&mut comment);
