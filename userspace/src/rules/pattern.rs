@@ -46,11 +46,7 @@ pub enum PatternError {
     #[error("a pattern must begin with `^`: text in the middle of a line is the attacker's")]
     NotAnchored,
     /// No such short name.
-    #[error(
-        "unknown macro `{{{name}}}`{}, expected one of {}",
-        nearest::hint(name, macros::names()),
-        nearest::list(macros::names())
-    )]
+    #[error("unknown macro `{{{name}}}`; {}", nearest::hint(name, macros::names()))]
     UnknownMacro {
         /// What stood between the braces.
         name: String,
