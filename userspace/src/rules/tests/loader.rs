@@ -81,6 +81,8 @@ fn patterns_that_can_be_forged_are_refused_with_a_remedy() {
         ("^Failed for (?<user>.*) from (?<src>{ip}): (?<why>.*)$", "spell out what follows"),
         ("^Failed for (?<user>.*)(?<src>{ip})$", "put fixed text between them"),
         ("^Failed for (?<user>.*?) from (?<src>{ip})", "end it with `$`"),
+        ("^Failed from.?(?<src>{ip})$", "put fixed text between them"),
+        ("^x (?<user>.*) (?<src>{ip})(?: (?<port>{port}))?$", "spell out what follows"),
         ("^(?:Failed|x (?<user>.*)) from (?<src>{ip}) (?<rest>.*)$", "spell out what follows"),
         ("^a (?<user>[^\"]*) from (?<src>{ip}) (?<rest>.*)$", "spell out what follows"),
         ("^a (?:b )*(?<user>(?:x| )*) from (?<src>{ip})( from 1)?$", "spell out what follows"),
@@ -112,6 +114,7 @@ fn patterns_whose_address_is_fixed_are_taken() {
         "^Failed for (?<user>.*) from (?<src>{ip})(?: port (?<port>{port}))?(?: on [^ ]+)?$",
         "^Closed by (?:user (?<user>.*) )?(?<src>{ip}) port (?<port>{port})(?: \\[preauth\\])?$",
         "^Failed for (?<user>.*) from (?<src>{host}) via (?<via>{host})$",
+        "^Failed for (?<user>.*) from (?<src>{host}) from (?<b>{host})$",
         // No address, nothing to forge.
         "^Failed for (?<user>.*), (?<why>.*)",
     ] {
@@ -132,6 +135,10 @@ fn rules_that_make_no_sense_are_refused() {
         ),
         ("{id: 1, level: 5, after: 77, description: d}", "no pack has a rule 77"),
         ("{id: 1, level: 5, after: 1, description: d}", "rule 1 comes after itself"),
+        (
+            "{id: 1, level: 5, after: 2, description: d}\n  - {id: 2, level: 5, after: 1, description: d}\n  - {id: 3, level: 5, after: 2, description: d}",
+            "rule 3 comes after itself",
+        ),
         (
             "{id: 1, level: 16, event: failed, description: d}",
             "expected `level` from 0 to 15, got 16",
