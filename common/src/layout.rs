@@ -109,9 +109,10 @@ impl Reason {
 pub struct Settings {
     /// Anything but 0: pass everything (`ravelin panic`).
     pub off: u32,
-    /// How many entries the IPv4 trie holds; it is looked up only while that isn't 0.
+    /// Anything but 0 while the IPv4 trie holds entries; it is looked up only then. Not their number: a
+    /// write that changes more than one byte may be seen half done, and 255 to 256 might pass for 0.
     pub nets_v4: u32,
-    /// How many entries the IPv6 trie holds.
+    /// Likewise for the IPv6 trie.
     pub nets_v6: u32,
     /// Drop events a second and CPU that are announced; 0: none.
     pub events_per_second: u32,

@@ -32,6 +32,16 @@ impl Ban {
         flags & FLAG_HOLDS_ALLOWED != 0
     }
 
+    /// Gives it another expiry and other flags, and leaves what it has counted.
+    #[inline(always)]
+    pub(crate) fn amend(&self, expires_ns: u64, flags: u32) {
+        let entry = self.0.get();
+        // SAFETY: as in `holds`; each field is one write, so that no reader sees half of one.
+        unsafe { ptr::write_volatile(&raw mut (*entry).flags, flags) };
+        // SAFETY: likewise.
+        unsafe { ptr::write_volatile(&raw mut (*entry).expires_ns, expires_ns) };
+    }
+
     /// Counts a dropped frame of `bytes` bytes.
     #[inline(always)]
     pub(crate) fn count(&self, bytes: u64, now_ns: u64) {

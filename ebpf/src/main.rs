@@ -10,6 +10,7 @@
 )]
 #![expect(internal_features, reason = "AtomicU64::fetch_add doesn't compile for BPF: ban.rs")]
 
+mod amend;
 mod announce;
 mod ban;
 mod clock;
