@@ -1,3 +1,45 @@
-//! Ravelin's own tasks.
+//! Ravelin's own tasks: `cargo xtask --help` lists them.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod cargo;
+mod demo;
+mod provision;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, runs, shows and tests Ravelin.
+///
+/// Each task builds what it needs and, on Debian as root, installs what is missing; nothing has to be
+/// typed before it.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Run(run::Args),
+    Demo(demo::Args),
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Run(args) => run::run(&args),
+        Task::Demo(args) => demo::demo(&args),
+        Task::Test(args) => test::test(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
