@@ -48,6 +48,7 @@ pub use self::ravelin::{Ban, Ravelin};
 pub use self::suricata::{DNS_SID, NMAP_SID, SYN_SID};
 pub use self::visitor::{Visit, Visitor};
 pub use self::wait::until;
+pub use self::web::NMAP_USER_AGENT;
 pub use self::web::fetch;
 pub use self::wire::{Route, Tags, Wire};
 
@@ -64,6 +65,8 @@ pub struct Lab {
     pub eve: LogWatch,
     /// What sshd says, line by line.
     pub auth_log: LogWatch,
+    /// Where the metronomes' packets arrive.
+    pub listener: Listener,
     /// Where the admin's mail arrives.
     pub mailbox: Mailbox,
     _services: Services,
@@ -74,7 +77,7 @@ pub struct Lab {
 }
 
 /// How long bans last in the lab.
-pub const TTL: std::time::Duration = std::time::Duration::from_secs(15);
+pub const TTL: std::time::Duration = std::time::Duration::from_secs(20);
 
 impl Lab {
     /// Makes the hosts and starts everything on the server; returns when all of it is ready.
@@ -94,6 +97,7 @@ impl Lab {
             ravelin,
             eve: LogWatch::open(&suricata::eve_of(&dir))?,
             auth_log: LogWatch::open(&sshd::auth_log_of(&dir))?,
+            listener: Listener::start(server)?,
             mailbox: Mailbox::of(&dir),
             _services: services,
             internet,
@@ -123,9 +127,34 @@ impl Lab {
         self.internet.wire_to(place)
     }
 
+    /// Copies everybody's logs to the folder that RAVELIN_LAB_LOGS names, if it does.
+    fn keep_logs(&self) -> Result<()> {
+        let Some(to) = std::env::var_os("RAVELIN_LAB_LOGS") else { return Ok(()) };
+        let to = Path::new(&to).join(self.dir.file_name().unwrap_or_default());
+        fs::create_dir_all(&to)?;
+        for folder in [&self.dir, &self.dir.join("suricata")] {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                if entry.file_type()?.is_file() {
+                    fs::copy(entry.path(), to.join(entry.file_name()))?;
+                }
+            }
+        }
+        eprintln!("The lab's logs are in {}", to.display());
+        Ok(())
+    }
+
     /// The folder of everything that runs here.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Err(error) = self.keep_logs() {
+            eprintln!("could not keep the lab's logs: {error:#}");
+        }
     }
 }
 

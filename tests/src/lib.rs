@@ -1,3 +1,4 @@
 //! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap, and what happens in them.
 
 pub mod lab;
+pub mod scenario;

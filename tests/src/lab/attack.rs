@@ -43,6 +43,8 @@ pub fn guess_passwords(from: &Host, server: IpAddr, dir: &Path) -> Result<Proces
     ] {
         ssh.args(["-o", option]);
     }
+    // A host may have more than one address; the guesses come from its first.
+    ssh.arg("-b").arg(from.place.addr_like(server).to_string());
     ssh.args(["-l", "root"]).arg(server.to_string()).arg("true");
     Process::start("ssh", &mut ssh, &dir.join(format!("ssh-{}.out", from.place.name)))
 }

@@ -23,6 +23,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// Its address of the family of `other`.
+    pub fn addr_like(self, other: IpAddr) -> IpAddr {
+        if other.is_ipv4() { self.v4.into() } else { self.v6.into() }
+    }
+
     /// Its Ethernet address.
     pub(super) const fn mac(self) -> [u8; 6] {
         let [a, b, c, d] = self.v4.octets();
@@ -51,7 +56,7 @@ impl Host {
     /// Makes the namespace, with nothing in it but the loopback interface.
     pub(super) fn make(lab: &str, place: Place) -> Result<Self> {
         let host = Self { place, namespace: format!("{lab}-{}", place.name) };
-        ip(["netns", "add", &host.namespace])?;
+        ip(&["netns", "add", &host.namespace])?;
         host.enter(|| {
             for file in ["ipv4/conf/all/rp_filter", "ipv4/conf/default/rp_filter"] {
                 // What is forged must arrive: dropping it is not this machine's business.
@@ -61,18 +66,23 @@ impl Host {
             write_sysctl("ipv6/conf/default/accept_dad", "0")?;
             write_sysctl("ipv6/conf/default/accept_ra", "0")
         })??;
-        ip(["-n", &host.namespace, "link", "set", "lo", "up"])?;
+        ip(&["-n", &host.namespace, "link", "set", "lo", "up"])?;
         Ok(host)
+    }
+
+    /// Gives it one more address.
+    ///
+    /// # Errors
+    /// Where `ip` refuses it.
+    pub fn add_address(&self, address: IpAddr) -> Result<()> {
+        let prefix = if address.is_ipv4() { 32 } else { 64 };
+        let net = format!("{address}/{prefix}");
+        ip(&["-n", &self.namespace, "addr", "add", &net, "dev", INTERFACE])
     }
 
     /// Name of its namespace, as `ip netns` knows it.
     pub fn namespace(&self) -> &str {
         &self.namespace
-    }
-
-    /// Its address of the family of `other`.
-    pub fn addr_like(&self, other: IpAddr) -> IpAddr {
-        if other.is_ipv4() { self.place.v4.into() } else { self.place.v6.into() }
     }
 
     /// A program to be run on it.
@@ -117,8 +127,8 @@ impl Host {
         }))
     }
 
-    /// The processes that live on it.
-    pub fn path(&self) -> PathBuf {
+    /// Its namespace as a file.
+    pub(super) fn path(&self) -> PathBuf {
         PathBuf::from("/run/netns").join(&self.namespace)
     }
 
@@ -139,9 +149,8 @@ pub(super) fn write_sysctl(name: &str, value: &str) -> Result<()> {
 }
 
 /// Calls `ip`.
-pub(super) fn ip<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<()> {
-    let args: Vec<&str> = args.into_iter().collect();
-    let output = Command::new("ip").args(&args).output().context("could not start ip")?;
+pub(super) fn ip(args: &[&str]) -> Result<()> {
+    let output = Command::new("ip").args(args).output().context("could not start ip")?;
     if !output.status.success() {
         bail!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }

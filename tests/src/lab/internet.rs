@@ -128,23 +128,27 @@ impl Pair<'_> {
         let (there, here) = (self.router.namespace(), self.host.namespace());
         let port = self.host.place.name;
         let macs = [self.host.place.router_mac(), self.host.place.mac()].map(mac_text);
-        let near = ["link", "add", port, "netns", there, "address", &macs[0], "type", "veth"];
-        let far = ["peer", INTERFACE, "netns", here, "address", &macs[1]];
-        ip(near.into_iter().chain(far))?;
+        #[rustfmt::skip]
+        ip(&[
+            "link", "add", port, "netns", there, "address", &macs[0], "type", "veth",
+            "peer", INTERFACE, "netns", here, "address", &macs[1],
+        ])?;
         for (space, interface, (v4, v6)) in
             [(there, port, &link.router), (here, INTERFACE, &link.host)]
         {
-            ip(["-n", space, "addr", "add", v4, "dev", interface])?;
-            ip(["-n", space, "addr", "add", v6, "dev", interface, "nodad"])?;
-            ip(["-n", space, "link", "set", interface, "up"])?;
+            ip(&["-n", space, "addr", "add", v4, "dev", interface])?;
+            ip(&["-n", space, "addr", "add", v6, "dev", interface, "nodad"])?;
+            ip(&["-n", space, "link", "set", interface, "up"])?;
         }
         if let Some(route) = &link.route {
-            ip(["-n", there, "route", "add", route, "dev", port])?;
+            ip(&["-n", there, "route", "add", route, "dev", port])?;
         }
         let gateways = [&link.router.0, &link.router.1].map(|net| net.split('/').next());
         for gateway in gateways.into_iter().flatten() {
-            ip(["-n", here, "route", "add", "default", "via", gateway, "dev", INTERFACE, "onlink"])
-                .with_context(|| format!("the gateway of {port}"))?;
+            ip(&[
+                "-n", here, "route", "add", "default", "via", gateway, "dev", INTERFACE, "onlink",
+            ])
+            .with_context(|| format!("the gateway of {port}"))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use std::net::{Ipv6Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,8 +16,14 @@ use super::metronome::Sent;
 /// UDP's discard port: nothing answers there.
 pub(super) const PORT: u16 = 9;
 
-/// What arrived, by sender.
-type Arrivals = HashMap<IpAddr, Vec<u64>>;
+/// What arrived, by metronome.
+type Arrivals = HashMap<u64, Arrived>;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Arrived {
+    count: u64,
+    last: Option<u64>,
+}
 
 /// Receives on the server until dropped.
 #[derive(Debug)]
@@ -46,22 +52,20 @@ impl Listener {
         Ok(Self { arrivals, stop, receiver: Some(receiver) })
     }
 
-    /// How many packets of this sender have arrived.
-    pub fn count(&self, sender: IpAddr) -> usize {
-        self.with(sender, <[u64]>::len)
+    /// How many packets of a metronome have arrived.
+    pub fn count(&self, run: u64) -> u64 {
+        self.arrived(run).count
     }
 
     /// When the first packet left after which none arrived any more; `None` where the last one arrived.
     pub fn first_missing(&self, sent: &Sent) -> Option<SystemTime> {
-        let next = self.with(sent.source, |numbers| {
-            numbers.iter().max().map_or(0, |last| last.saturating_add(1))
-        });
+        let next = self.arrived(sent.run).last.map_or(0, |last| last + 1);
         sent.times.get(usize::try_from(next).ok()?).copied()
     }
 
-    fn with<T>(&self, sender: IpAddr, look: impl FnOnce(&[u64]) -> T) -> T {
+    fn arrived(&self, run: u64) -> Arrived {
         let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        look(arrivals.get(&sender).map_or(&[], Vec::as_slice))
+        arrivals.get(&run).copied().unwrap_or_default()
     }
 }
 
@@ -75,13 +79,15 @@ impl Drop for Listener {
 }
 
 fn receive(socket: &UdpSocket, arrivals: &Mutex<Arrivals>, stop: &AtomicBool) -> Result<()> {
-    let mut packet = [0; 8];
+    let mut packet = [0; 16];
     while !stop.load(Ordering::Relaxed) {
-        match socket.recv_from(&mut packet) {
-            Ok((8, from)) => {
+        match socket.recv(&mut packet) {
+            Ok(16) => {
+                let [run, number] = [&packet[..8], &packet[8..]].map(number_in);
                 let mut arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-                let numbers = arrivals.entry(from.ip().to_canonical()).or_default();
-                numbers.push(u64::from_be_bytes(packet));
+                let arrived = arrivals.entry(run).or_default();
+                arrived.count += 1;
+                arrived.last = arrived.last.max(Some(number));
             }
             Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
@@ -89,4 +95,9 @@ fn receive(socket: &UdpSocket, arrivals: &Mutex<Arrivals>, stop: &AtomicBool) ->
         }
     }
     Ok(())
+}
+
+/// Eight bytes as a number.
+fn number_in(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

@@ -52,13 +52,17 @@ impl LogWatch {
         Ok(Self { name, lines, stop, follower: Some(follower) })
     }
 
-    /// The lines so far.
-    pub fn lines(&self) -> MutexGuard<'_, Vec<Written>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many lines there are so far: what comes from now on is numbered from here.
+    pub fn mark(&self) -> usize {
+        self.locked().len()
     }
 
-    /// Waits for a line that `wanted` knows, among those that were written `since` then, and gives the
-    /// first.
+    /// The lines from a mark on.
+    pub fn since(&self, mark: usize) -> Vec<Written> {
+        self.locked().get(mark..).unwrap_or_default().to_vec()
+    }
+
+    /// Waits for a line that `wanted` knows, among those from a mark on, and gives the first.
     ///
     /// # Errors
     /// Where none has come after `limit`.
@@ -66,13 +70,16 @@ impl LogWatch {
         &self,
         what: &str,
         limit: Duration,
-        since: SystemTime,
+        mark: usize,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Written> {
         until(&format!("{what} in {}", self.name), limit, || {
-            let lines = self.lines();
-            Ok(lines.iter().find(|line| line.at >= since && wanted(&line.line)).cloned())
+            Ok(self.since(mark).into_iter().find(|line| wanted(&line.line)))
         })
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Written>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,6 +14,10 @@ use super::server::{Stage, write};
 /// What the page says.
 const PAGE: &str = "<!doctype html><title>Ravelin's lab</title><h1>Good morning</h1>\n";
 
+/// What nmap's scripts call themselves.
+pub const NMAP_USER_AGENT: &str =
+    "Mozilla/5.0 (compatible; Nmap Scripting Engine; https://nmap.org/book/nse.html)";
+
 /// nginx.
 #[derive(Debug)]
 pub(super) struct Web(Process);
