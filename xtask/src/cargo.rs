@@ -1,9 +1,13 @@
 //! Calling cargo and other programs from the workspace's root.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+
+/// Everything but the XDP program, which builds for another target only. All tasks build this same set:
+/// another one would enable other features of the libraries, and build those again.
+pub(crate) const HOST_CRATES: [&str; 4] = ["--locked", "--workspace", "--exclude", "ravelin-ebpf"];
 
 /// The workspace's root.
 pub(crate) fn root() -> &'static Path {
@@ -49,8 +53,8 @@ pub(crate) fn quietly(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Becomes the command, so that signals and the exit code are its own.
-pub(crate) fn become_it(command: &mut Command) -> Result<ExitCode> {
+/// Becomes the command, so that signals and the exit code are its own; returns only where it can't.
+pub(crate) fn become_it(command: &mut Command) -> Result<()> {
     use std::os::unix::process::CommandExt as _;
     let error = command.exec();
     Err(error).with_context(|| format!("could not start {}", line_of(command)))

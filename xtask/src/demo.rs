@@ -1,11 +1,11 @@
 //! `cargo xtask demo`: the main job, shown.
 
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo::{become_it, cargo, must, target_dir};
-use crate::provision;
+use crate::cargo::{HOST_CRATES, become_it, cargo, must, target_dir};
+use crate::{build_ebpf, provision};
 
 /// Shows Ravelin at work against real attacks, in a lab that it makes and removes itself.
 ///
@@ -23,13 +23,13 @@ pub(crate) struct Args {
     keep_logs: Option<std::path::PathBuf>,
 }
 
-pub(crate) fn demo(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     provision::lab()?;
-    must(cargo().args(["build", "--quiet", "--locked", "--package", "ravelin"]))?;
-    must(cargo().args(["build", "--quiet", "--locked", "--package", "ravelin-tests", "--bins"]))?;
+    build_ebpf::run(&build_ebpf::Args::default())?;
+    must(cargo().arg("build").args(HOST_CRATES).arg("--bins"))?;
     let mut demo = Command::new(target_dir().join("debug/demo"));
     if let Some(dir) = &args.keep_logs {
-        demo.arg("--keep-logs").arg(std::path::absolute(dir)?);
+        demo.env("RAVELIN_LAB_LOGS", std::path::absolute(dir)?);
     }
     become_it(&mut demo)
 }

@@ -1,6 +1,7 @@
-//! Ravelin's own tasks: `cargo xtask --help` lists them.
+//! Ravelin's own tasks: `cargo xtask --help` lists them. One module a task.
 #![forbid(unsafe_code)]
 
+mod build_ebpf;
 mod cargo;
 mod demo;
 mod provision;
@@ -24,6 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    BuildEbpf(build_ebpf::Args),
     Run(run::Args),
     Demo(demo::Args),
     Test(test::Args),
@@ -31,14 +33,15 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
+        Task::BuildEbpf(args) => build_ebpf::run(&args),
         Task::Run(args) => run::run(&args),
-        Task::Demo(args) => demo::demo(&args),
-        Task::Test(args) => test::test(&args),
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args),
     };
     match done {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("xtask: {error:#}");
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -1,10 +1,11 @@
 //! `cargo xtask run`: both halves built, and the daemon's program run.
 
-use std::process::ExitCode;
+use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo::{become_it, cargo, must, root, target_dir};
+use crate::build_ebpf;
+use crate::cargo::{HOST_CRATES, become_it, cargo, must, root, target_dir};
 
 /// Builds the XDP object and `ravelin`, and runs `ravelin` with ARGS.
 ///
@@ -21,15 +22,16 @@ pub(crate) struct Args {
     args: Vec<String>,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<()> {
+    build_ebpf::run(&build_ebpf::Args::default())?;
     let mut build = cargo();
-    build.args(["build", "--locked", "--package", "ravelin"]);
+    build.arg("build").args(HOST_CRATES).args(["--bin", "ravelin"]);
     if args.release {
         build.arg("--release");
     }
     must(&mut build)?;
     let profile = if args.release { "release" } else { "debug" };
-    let mut ravelin = std::process::Command::new(target_dir().join(profile).join("ravelin"));
+    let mut ravelin = Command::new(target_dir().join(profile).join("ravelin"));
     ravelin.args(&args.args).current_dir(root());
     become_it(&mut ravelin)
 }

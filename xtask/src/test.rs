@@ -1,11 +1,9 @@
 //! `cargo xtask test`: everything that can be tested on this machine.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 
-use crate::cargo::{cargo, must};
-use crate::provision;
+use crate::cargo::{HOST_CRATES, cargo, must};
+use crate::{build_ebpf, provision};
 
 /// Runs every test: units, packet tables, namespaces, and the demo's scenarios end to end.
 ///
@@ -19,13 +17,10 @@ pub(crate) struct Args {
     args: Vec<String>,
 }
 
-/// Everything but the XDP program, which builds for another target only.
-const HOST_CRATES: [&str; 4] = ["--locked", "--workspace", "--exclude", "ravelin-ebpf"];
-
-pub(crate) fn test(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     provision::lab()?;
+    build_ebpf::run(&build_ebpf::Args::default())?;
     // The lab runs the programs themselves; tests alone wouldn't build them.
     must(cargo().arg("build").args(HOST_CRATES).arg("--bins"))?;
-    must(cargo().arg("test").args(HOST_CRATES).arg("--no-fail-fast").arg("--").args(&args.args))?;
-    Ok(ExitCode::SUCCESS)
+    must(cargo().arg("test").args(HOST_CRATES).arg("--no-fail-fast").arg("--").args(&args.args))
 }
