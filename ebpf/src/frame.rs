@@ -24,6 +24,7 @@ impl XdpFrame {
     ///
     /// The helper that knows costs 6 ns where returns are mitigated (Safe RET). A packet that ends in the
     /// first buffer has no other.
+    #[expect(clippy::cast_possible_truncation, reason = "a frame has less than 4 GiB")]
     #[inline(always)]
     pub(crate) fn len(&self, ctx: &XdpContext, packet: Packet<'_>) -> u32 {
         let end = match packet {

@@ -106,15 +106,7 @@ fn build(toolchain: &Toolchain, debug: bool) -> Result<PathBuf> {
 }
 
 fn rustflags(linker: &Path) -> String {
-    [
-        &format!("-Clinker={}", linker.display()),
-        "-Cdebuginfo=2",
-        "-Clink-arg=--btf",
-        // Addresses in a frame are on no boundary. Without this each byte is loaded alone; the kernel
-        // translates the wide load on the machines that can do it, and those are all that it JITs for.
-        "-Ctarget-feature=+allows-misaligned-mem-access",
-    ]
-    .join(" ")
+    [&format!("-Clinker={}", linker.display()), "-Cdebuginfo=2", "-Clink-arg=--btf"].join(" ")
 }
 
 /// Puts the object in its place in one step: whoever reads it meanwhile has the old or the new one.

@@ -137,13 +137,17 @@ fn install_linker(core: &Core) -> Result<PathBuf> {
             "bpf-linker isn't installed: run `cargo install bpf-linker --version {LINKER_VERSION}`"
         );
     }
-    eprintln!("Installing bpf-linker {LINKER_VERSION} with cargo, which takes a minute");
+    eprintln!("Installing bpf-linker {LINKER_VERSION} with cargo; this takes a minute");
     let mut cargo = cargo();
     forget_surroundings(&mut cargo);
     cargo
         .args(["install", "bpf-linker", "--version", LINKER_VERSION, "--no-default-features"])
         .args(["--features", &format!("llvm-{LINKER_LLVM}")])
-        .env("LLVM_PREFIX", &prefix);
+        .env("LLVM_PREFIX", &prefix)
+        // It is LLVM that does the work: optimising what calls it would take eight times as long.
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     quietly(&mut cargo)?;
     find_linker()
         .context("cargo installed bpf-linker, but it is neither in PATH nor in CARGO_HOME/bin")
