@@ -2,7 +2,9 @@
 //! what is wrong, where, and what to do.
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -78,6 +80,45 @@ pub enum Format {
     SuricataFast,
     /// Suricata's eve.json.
     SuricataEve,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Syslog, Self::SuricataFast, Self::SuricataEve];
+
+    /// Its name in configuration, packs and output: `suricata-fast`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Syslog => "syslog",
+            Self::SuricataFast => "suricata-fast",
+            Self::SuricataEve => "suricata-eve",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|format| format.as_str() == text)
+            .ok_or_else(|| UnknownFormat { name: text.to_owned() })
+    }
+}
+
+/// A name that no format has.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("expected the format syslog, suricata-fast or suricata-eve, got `{name}`")]
+pub struct UnknownFormat {
+    /// What was given.
+    pub name: String,
 }
 
 /// Where a source's bytes come from.
