@@ -1,3 +1,71 @@
-//! Ravelin's XDP program.
+//! Ravelin's XDP program: drops frames whose source is banned, passes everything else.
+//!
+//! It fails open: whatever it can't read, look up or count passes.
 #![no_std]
 #![no_main]
+#![feature(core_intrinsics)]
+#![expect(
+    unsafe_code,
+    reason = "map values, packet memory and kernel helpers are raw pointers; each module wraps its own"
+)]
+#![expect(internal_features, reason = "AtomicU64::fetch_add doesn't compile for BPF: ban.rs")]
+
+mod amend;
+mod announce;
+mod ban;
+mod clock;
+mod count;
+mod decide;
+mod frame;
+mod maps;
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use ravelin_common::Reason;
+use ravelin_common::packet::{self, NoSource};
+
+use self::decide::Verdict;
+use self::frame::XdpFrame;
+
+/// What is attached to the interfaces.
+#[expect(missing_docs, unreachable_pub, reason = "the macro writes a function without a comment")]
+#[xdp(frags)]
+pub fn ravelin(ctx: XdpContext) -> u32 {
+    let Some(settings) = maps::SETTINGS.get(0) else { return XDP_PASS };
+    if settings.off != 0 {
+        return pass(Reason::PassedOff);
+    }
+    let frame = XdpFrame::new(&ctx);
+    let source = match packet::source(&frame) {
+        Ok(source) => source,
+        Err(NoSource::NotIp) => return pass(Reason::PassedNotIp),
+        Err(NoSource::Malformed) => return pass(Reason::PassedMalformed),
+    };
+    let Verdict { reason, ban } = decide::decide(source, settings);
+    let Some(ban) = ban else { return pass(reason) };
+
+    let now_ns = clock::now_ns();
+    let length = frame::len(&ctx);
+    count::count(reason);
+    ban.count(u64::from(length), now_ns);
+    announce::announce(&ctx, source, reason, length, now_ns, settings.events_per_second);
+    XDP_DROP
+}
+
+#[inline(always)]
+fn pass(reason: Reason) -> u32 {
+    count::count(reason);
+    XDP_PASS
+}
+
+/// Some helpers, `bpf_trace_printk` among them, are for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// Never reached: nothing here panics, and the verifier would refuse the loop if it could be.
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

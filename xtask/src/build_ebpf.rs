@@ -1,0 +1,172 @@
+//! `cargo xtask build-ebpf`: builds the XDP program, with whichever toolchain the machine has.
+//!
+//! The object lies at `target/bpf/ravelin.bpf.o` of the workspace wherever cargo's own target directory
+//! is, so that `userspace/build.rs` and the tests find it.
+
+mod toolchain;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use self::toolchain::{Core, Toolchain};
+
+const TARGET: &str = "bpfel-unknown-none";
+const CRATE: &str = "ravelin-ebpf";
+/// What the object is built from.
+const SOURCES: [&str; 6] = [
+    "common",
+    "ebpf",
+    "Cargo.toml",
+    "Cargo.lock",
+    "xtask/src/build_ebpf.rs",
+    "xtask/src/build_ebpf",
+];
+/// The map that aya-log's macros bring along: an object that has it is a debugging build.
+const LOG_MAP: &[u8] = b"AYA_LOGS";
+
+/// Build the XDP program into target/bpf/ravelin.bpf.o, unless it is up to date.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A program that logs what it decides (aya-log). For debugging only: it is slow, and drop rates are
+    /// in the attacker's hand.
+    #[arg(long)]
+    debug: bool,
+}
+
+/// Builds the object.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let workspace = workspace();
+    let object = workspace.join("target/bpf/ravelin.bpf.o");
+    if up_to_date(&object, &workspace, args.debug)? {
+        return Ok(());
+    }
+    let toolchain = Toolchain::find_or_install()?;
+    eprintln!("building the XDP program with {toolchain}");
+    let built = build(&toolchain, &workspace, args.debug)?;
+    publish(&built, &object)
+}
+
+/// The workspace this binary was built from.
+fn workspace() -> PathBuf {
+    let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    path.pop();
+    path
+}
+
+/// Whether the object is of the wanted kind and newer than everything it is built from.
+fn up_to_date(object: &Path, workspace: &Path, debug: bool) -> Result<bool> {
+    let Ok(elf) = fs::read(object) else { return Ok(false) };
+    if check(&elf).is_err() || contains(&elf, LOG_MAP) != debug {
+        return Ok(false);
+    }
+    let built = modified(object)?;
+    for source in SOURCES {
+        if newest(&workspace.join(source))? > built {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// When the newest file at or below `path` was changed; a directory counts, since it changes when a file
+/// in it goes.
+fn newest(path: &Path) -> Result<SystemTime> {
+    let mut newest = modified(path)?;
+    if path.is_dir() {
+        for entry in fs::read_dir(path).with_context(|| format!("failed to read {path:?}"))? {
+            newest = newest.max(self::newest(&entry?.path())?);
+        }
+    }
+    Ok(newest)
+}
+
+fn modified(path: &Path) -> Result<SystemTime> {
+    fs::metadata(path)
+        .and_then(|meta| meta.modified())
+        .with_context(|| format!("failed to read the time of {path:?}"))
+}
+
+/// Runs cargo; gives the path of what it built.
+fn build(toolchain: &Toolchain, workspace: &Path, debug: bool) -> Result<PathBuf> {
+    let directory = workspace.join("target/bpf/build");
+    let mut cargo = toolchain.cargo();
+    cargo
+        .current_dir(workspace)
+        .args(["build", "--locked", "--release", "--package", CRATE, "--target", TARGET])
+        .arg("--target-dir")
+        .arg(&directory)
+        // bpf-linker optimises across crates itself.
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("RUSTFLAGS", rustflags(&toolchain.linker))
+        // The program needs one unstable intrinsic (ebpf/src/ban.rs).
+        .env("RUSTC_BOOTSTRAP", "1");
+    if matches!(toolchain.core, Core::BuildStd) {
+        cargo.args(["-Z", "build-std=core"]);
+    }
+    if debug {
+        cargo.args(["--features", "log"]);
+    }
+    quietly(&mut cargo)?;
+    Ok(directory.join(TARGET).join("release").join(CRATE))
+}
+
+fn rustflags(linker: &Path) -> String {
+    [
+        &format!("-Clinker={}", linker.display()),
+        "-Cdebuginfo=2",
+        "-Clink-arg=--btf",
+        // Addresses in a frame are on no boundary. Without this each byte is loaded alone; the kernel
+        // translates the wide load on the machines that can do it, and those are all that it JITs for.
+        "-Ctarget-feature=+allows-misaligned-mem-access",
+    ]
+    .join(" ")
+}
+
+/// Puts the object in its place in one step: whoever reads it meanwhile has the old or the new one.
+fn publish(built: &Path, object: &Path) -> Result<()> {
+    let elf = fs::read(built).with_context(|| format!("failed to read {built:?}"))?;
+    check(&elf).with_context(|| format!("{built:?} isn't the XDP program"))?;
+    let partial = object.with_extension("o.partial");
+    fs::write(&partial, &elf).with_context(|| format!("failed to write {partial:?}"))?;
+    fs::rename(&partial, object).with_context(|| format!("failed to write {object:?}"))
+}
+
+/// A cheap look at the ELF: right machine, program for frames in several buffers, type information.
+fn check(elf: &[u8]) -> Result<()> {
+    /// `EM_BPF` of `linux/elf-em.h`, at the place of `e_machine`.
+    const EM_BPF: [u8; 2] = 247_u16.to_le_bytes();
+    ensure!(elf.starts_with(b"\x7fELF"), "expected an ELF file");
+    ensure!(elf.get(18..20) == Some(&EM_BPF), "expected an ELF file for BPF");
+    for section in ["xdp.frags", ".BTF", "license"] {
+        ensure!(contains(elf, format!("{section}\0").as_bytes()), "expected a section `{section}`");
+    }
+    Ok(())
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+/// Runs a command that is only worth reading where it fails.
+fn quietly(command: &mut Command) -> Result<Output> {
+    let output = command
+        .output()
+        .with_context(|| format!("failed to run {}", shown(command.get_program())))?;
+    if !output.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&output.stdout));
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        let line: Vec<_> =
+            std::iter::once(command.get_program()).chain(command.get_args()).map(shown).collect();
+        bail!("`{}` failed ({})", line.join(" "), output.status);
+    }
+    Ok(output)
+}
+
+fn shown(text: &OsStr) -> String {
+    text.to_string_lossy().into_owned()
+}
