@@ -21,6 +21,9 @@ pub struct Committed {
 /// flood of alerts can't fill the disk. No mail could tell so many anyway.
 pub(super) const WAITING_MAX: i64 = 10_000;
 
+/// Effects that leave a cache behind which isn't worth its memory.
+const LARGE: usize = 10_000;
+
 impl Store {
     /// All of `effects` in their order, or none.
     ///
@@ -42,6 +45,9 @@ impl Store {
             committed.mail += usize::from(matches!(effect, Effect::Mail(_)));
         }
         transaction.commit()?;
+        if effects.len() > LARGE {
+            self.connection().execute_batch("PRAGMA shrink_memory")?;
+        }
         Ok(committed)
     }
 }

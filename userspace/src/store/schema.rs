@@ -60,7 +60,6 @@ const MIGRATIONS: &[&str] = &["
         count INTEGER NOT NULL,
         last INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX offences_last ON offences (last);
 
     -- The past; evidence is lines joined by newlines.
     CREATE TABLE history (
@@ -188,13 +187,15 @@ fn connect(path: &Path, migrations: &[&str]) -> Result<(Connection, i64), StoreE
     connection.busy_timeout(BUSY).map_err(failed)?;
     let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     let from = known_version(&connection, path, known)?;
-    // `auto_vacuum` binds only before the first table; room is then given back in small steps.
+    // `auto_vacuum` binds only before the first table; room is then given back in small steps. The cache
+    // (KiB) is for a feed of a million bans, which lie scattered; a commit that filled it empties it.
     connection
         .execute_batch(
             "PRAGMA auto_vacuum = INCREMENTAL;
              PRAGMA journal_mode = WAL;
              PRAGMA synchronous = NORMAL;
              PRAGMA journal_size_limit = 67108864;
+             PRAGMA cache_size = -65536;
              PRAGMA trusted_schema = OFF;",
         )
         .map_err(failed)?;
