@@ -76,6 +76,12 @@ impl Store {
         Ok(aside)
     }
 
+    /// A disk that takes nothing.
+    #[cfg(test)]
+    pub(crate) fn forbid_writing(&mut self, forbidden: bool) {
+        self.connection().pragma_update(None, "query_only", forbidden).unwrap();
+    }
+
     fn connection(&mut self) -> &mut Connection {
         &mut self.reader.connection
     }
