@@ -411,7 +411,8 @@ fn a_reader_sees_commits_while_the_writer_lives() {
     assert_eq!(Reader::open(dir.path()).unwrap().ban_count().unwrap(), 1);
 }
 
-/// Batch n: position n, one more ban, one more entry, all or nothing.
+/// Batch n: position n, and so many more bans and entries, all or nothing.
+const BATCH: u64 = 20;
 const CHILD: &str = "RAVELIN_STORE_TEST_DIR";
 
 #[test]
@@ -420,8 +421,12 @@ fn the_child_that_gets_killed() {
     let (mut store, _) = Store::open(Path::new(&dir)).unwrap();
     let done = store.read().positions().unwrap().first().map_or(0, |position| position.offset);
     for n in done + 1.. {
-        let host = format!("2001:db8:{:x}:{:x}::/64", n >> 16, n & 0xffff);
-        store.commit(&[position(n), banned(&host, 1), entry("a", 9)]).unwrap();
+        let mut effects = vec![position(n)];
+        for ban in n * BATCH..(n + 1) * BATCH {
+            let target = format!("2001:db8:{:x}:{:x}::/64", ban >> 16, ban & 0xffff);
+            effects.extend([banned(&target, 1), entry("a", 9)]);
+        }
+        store.commit(&effects).unwrap();
         println!("committed {n}");
     }
 }
@@ -430,7 +435,7 @@ fn the_child_that_gets_killed() {
 fn sigkill_leaves_position_and_effect_together() {
     let dir = tempfile::tempdir().unwrap();
     let mut before = 0;
-    for round in 1..=8_u64 {
+    for round in 1..=16_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "--nocapture", "store::tests::the_child_that_gets_killed"])
             .env(CHILD, dir.path())
@@ -443,7 +448,7 @@ fn sigkill_leaves_position_and_effect_together() {
             let line = line.unwrap();
             if let Some(n) = line.strip_prefix("committed ") {
                 told = n.parse().unwrap();
-                if told >= before + 37 * round {
+                if told >= before + round % 7 {
                     break;
                 }
             }
@@ -455,10 +460,10 @@ fn sigkill_leaves_position_and_effect_together() {
         assert_eq!(opened, Opened::default());
         let offset = store.read().positions().unwrap()[0].offset;
         assert!(offset >= told, "what was committed is there: {offset} >= {told}");
-        assert_eq!(store.read().ban_count().unwrap(), offset);
-        assert_eq!(store.read().waiting().unwrap()[0].entries, offset);
+        assert_eq!(store.read().ban_count().unwrap(), BATCH * offset);
+        assert_eq!(store.read().waiting().unwrap()[0].entries, BATCH * offset);
         let history = store.read().one("count", "SELECT count(*) FROM history").unwrap();
-        assert_eq!(history, offset);
+        assert_eq!(history, BATCH * offset);
         before = offset;
     }
 }
