@@ -35,13 +35,12 @@ fn banned(text: &str, offences: u32) -> Effect {
 }
 
 fn position(offset: u64) -> Effect {
-    Effect::Position(Position {
-        source: "/var/log/auth.log".to_owned(),
-        device: u64::MAX,
-        inode: 1 << 63,
-        fingerprint: vec![0, 255],
-        offset,
-    })
+    Effect::Position(Position { source: "/var/log/auth.log".to_owned(), place: offset.to_string() })
+}
+
+fn read_to(store: &Store) -> u64 {
+    let positions = store.read().positions().unwrap();
+    positions.first().map_or(0, |position| position.place.parse().unwrap())
 }
 
 fn entry(topic: &str, level: u8) -> Effect {
@@ -293,7 +292,7 @@ fn an_effect_that_fails_takes_the_whole_batch_back() {
         store.commit(&[position(2), banned("198.51.100.7", 1), entry("5716", 9)]).unwrap_err();
     assert!(!error.is_corrupt(), "{error}");
     assert!(bans(&store).is_empty());
-    assert_eq!(store.read().positions().unwrap()[0].offset, 1);
+    assert_eq!(read_to(&store), 1);
     assert!(store.read().history(&HistoryFilter::default()).unwrap().is_empty());
 }
 
@@ -419,7 +418,7 @@ const CHILD: &str = "RAVELIN_STORE_TEST_DIR";
 fn the_child_that_gets_killed() {
     let Some(dir) = std::env::var_os(CHILD) else { return };
     let (mut store, _) = Store::open(Path::new(&dir)).unwrap();
-    let done = store.read().positions().unwrap().first().map_or(0, |position| position.offset);
+    let done = read_to(&store);
     for n in done + 1.. {
         let mut effects = vec![position(n)];
         for ban in n * BATCH..(n + 1) * BATCH {
@@ -458,7 +457,7 @@ fn sigkill_leaves_position_and_effect_together() {
 
         let (store, opened) = Store::open(dir.path()).unwrap();
         assert_eq!(opened, Opened::default());
-        let offset = store.read().positions().unwrap()[0].offset;
+        let offset = read_to(&store);
         assert!(offset >= told, "what was committed is there: {offset} >= {told}");
         assert_eq!(store.read().ban_count().unwrap(), BATCH * offset);
         assert_eq!(store.read().waiting().unwrap()[0].entries, BATCH * offset);
@@ -509,9 +508,7 @@ mod writer {
         handle.push([entry("a", 9)]);
         bell.notified().await;
         let seen = handle
-            .call(|store| {
-                (store.read().ban_count().unwrap(), store.read().positions().unwrap()[0].offset)
-            })
+            .call(|store| (store.read().ban_count().unwrap(), read_to(&store)))
             .await
             .unwrap();
         assert_eq!(seen, (1000, 999));
@@ -521,7 +518,7 @@ mod writer {
         writer.close();
         assert_eq!(handle.call(|_store| ()).await, Err(Gone));
         let (store, _) = Store::open(dir.path()).unwrap();
-        assert_eq!(store.read().positions().unwrap()[0].offset, 5000);
+        assert_eq!(read_to(&store), 5000);
     }
 
     #[tokio::test]
@@ -547,7 +544,7 @@ mod writer {
         assert_eq!(health, WriterHealth::default());
         writer.close();
         let (store, _) = Store::open(dir.path()).unwrap();
-        assert_eq!((bans(&store).len(), store.read().positions().unwrap()[0].offset), (2, 2));
+        assert_eq!((bans(&store).len(), read_to(&store)), (2, 2));
     }
 
     #[tokio::test]
