@@ -12,7 +12,7 @@ use super::read::Reader;
 use super::{FILE, Store, StoreError};
 use crate::event::Timestamp;
 
-/// The schema's version, SQLite's `user_version`: the number of [`MIGRATIONS`].
+/// The schema's version, SQLite's `user_version`: the number of migrations so far.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of migrations")]
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
 

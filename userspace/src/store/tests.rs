@@ -507,10 +507,8 @@ mod writer {
         }
         handle.push([entry("a", 9)]);
         bell.notified().await;
-        let seen = handle
-            .call(|store| (store.read().ban_count().unwrap(), read_to(&store)))
-            .await
-            .unwrap();
+        let seen =
+            handle.call(|store| (store.read().ban_count().unwrap(), read_to(store))).await.unwrap();
         assert_eq!(seen, (1000, 999));
         let health = handle.flush().await.unwrap();
         assert_eq!(health, WriterHealth::default());
