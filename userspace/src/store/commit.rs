@@ -86,17 +86,8 @@ impl Writing<'_> {
     }
 
     fn position(&self, position: &Position) -> rusqlite::Result<()> {
-        let Position { source, device, inode, fingerprint, offset } = position;
-        self.execute(
-            "INSERT OR REPLACE INTO positions VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                source,
-                device.cast_signed(),
-                inode.cast_signed(),
-                fingerprint,
-                offset.cast_signed()
-            ],
-        )
+        let Position { source, place } = position;
+        self.execute("INSERT OR REPLACE INTO positions VALUES (?1, ?2)", [source, place])
     }
 
     fn ban(&self, order: &BanOrder) -> rusqlite::Result<()> {

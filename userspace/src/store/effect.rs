@@ -69,14 +69,8 @@ pub enum Effect {
 pub struct Position {
     /// The source's name.
     pub source: String,
-    /// The file's device.
-    pub device: u64,
-    /// The file's inode.
-    pub inode: u64,
-    /// What tells the file from a later one with the same inode; the source's own business.
-    pub fingerprint: Vec<u8>,
-    /// Bytes that have been read and whose lines have had their effect.
-    pub offset: u64,
+    /// How far, up to the last line that has had its effect: the source room's own encoding.
+    pub place: String,
 }
 
 /// An alert that is worth remembering.
@@ -170,7 +164,7 @@ impl Effect {
     /// Bytes of memory it takes, roughly.
     pub(super) fn weight(&self) -> usize {
         let text = match self {
-            Self::Position(position) => position.source.len() + position.fingerprint.len(),
+            Self::Position(position) => position.source.len() + position.place.len(),
             Self::Banned { order, evidence } | Self::Late { order, evidence } => {
                 order.reason.len() + evidence.weight()
             }

@@ -192,21 +192,10 @@ impl Reader {
     /// What SQLite says.
     pub fn positions(&self) -> Result<Vec<Position>, StoreError> {
         let mut positions = Vec::new();
-        self.query(
-            "read positions",
-            "SELECT source, device, inode, fingerprint, offset FROM positions",
-            [],
-            |row| {
-                positions.push(Position {
-                    source: row.get(0)?,
-                    device: row.get::<_, i64>(1)?.cast_unsigned(),
-                    inode: row.get::<_, i64>(2)?.cast_unsigned(),
-                    fingerprint: row.get(3)?,
-                    offset: row.get::<_, i64>(4)?.cast_unsigned(),
-                });
-                Ok(Some(()))
-            },
-        )?;
+        self.query("read positions", "SELECT source, place FROM positions", [], |row| {
+            positions.push(Position { source: row.get(0)?, place: row.get(1)? });
+            Ok(Some(()))
+        })?;
         Ok(positions)
     }
 

@@ -12,7 +12,7 @@ use super::read::Reader;
 use super::{FILE, Store, StoreError};
 use crate::event::Timestamp;
 
-/// The schema's version, SQLite's `user_version`: the number of [`MIGRATIONS`].
+/// The schema's version, SQLite's `user_version`: the number of migrations so far.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of migrations")]
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
 
@@ -81,12 +81,10 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX history_target ON history (target, id);
     CREATE INDEX history_at ON history (at);
 
+    -- place is the source room's encoding (JSON).
     CREATE TABLE positions (
         source TEXT PRIMARY KEY,
-        device INTEGER NOT NULL,
-        inode INTEGER NOT NULL,
-        fingerprint BLOB NOT NULL,
-        offset INTEGER NOT NULL
+        place TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 
     -- What waits to become part of a mail; times > 1: told as a number.
@@ -281,22 +279,22 @@ mod tests {
         let steps = [MIGRATIONS[0], "ALTER TABLE positions ADD COLUMN cursor TEXT;"];
         let (old, from) = connect(&path, &steps[..1]).unwrap();
         assert_eq!(from, 0);
-        old.execute("INSERT INTO positions VALUES ('auth.log', 1, 2, x'03', 4)", []).unwrap();
+        old.execute("INSERT INTO positions VALUES ('auth.log', 'there')", []).unwrap();
         let id: String =
             old.query_row("SELECT value FROM meta WHERE key = 'id'", [], |row| row.get(0)).unwrap();
         drop(old);
 
         let (new, from) = connect(&path, &steps).unwrap();
         assert_eq!(from, 1);
-        let (offset, kept): (i64, String) = new
+        let (place, kept): (String, String) = new
             .query_row(
-                "SELECT offset, (SELECT value FROM meta WHERE key = 'id') FROM positions
+                "SELECT place, (SELECT value FROM meta WHERE key = 'id') FROM positions
                  WHERE cursor IS NULL",
                 [],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .unwrap();
-        assert_eq!((offset, kept), (4, id));
+        assert_eq!((place.as_str(), kept), ("there", id));
         drop(new);
 
         let error = connect(&path, &steps[..1]).unwrap_err();

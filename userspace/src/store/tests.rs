@@ -35,13 +35,12 @@ fn banned(text: &str, offences: u32) -> Effect {
 }
 
 fn position(offset: u64) -> Effect {
-    Effect::Position(Position {
-        source: "/var/log/auth.log".to_owned(),
-        device: u64::MAX,
-        inode: 1 << 63,
-        fingerprint: vec![0, 255],
-        offset,
-    })
+    Effect::Position(Position { source: "/var/log/auth.log".to_owned(), place: offset.to_string() })
+}
+
+fn read_to(store: &Store) -> u64 {
+    let positions = store.read().positions().unwrap();
+    positions.first().map_or(0, |position| position.place.parse().unwrap())
 }
 
 fn entry(topic: &str, level: u8) -> Effect {
@@ -293,7 +292,7 @@ fn an_effect_that_fails_takes_the_whole_batch_back() {
         store.commit(&[position(2), banned("198.51.100.7", 1), entry("5716", 9)]).unwrap_err();
     assert!(!error.is_corrupt(), "{error}");
     assert!(bans(&store).is_empty());
-    assert_eq!(store.read().positions().unwrap()[0].offset, 1);
+    assert_eq!(read_to(&store), 1);
     assert!(store.read().history(&HistoryFilter::default()).unwrap().is_empty());
 }
 
@@ -411,17 +410,22 @@ fn a_reader_sees_commits_while_the_writer_lives() {
     assert_eq!(Reader::open(dir.path()).unwrap().ban_count().unwrap(), 1);
 }
 
-/// Batch n: position n, one more ban, one more entry, all or nothing.
+/// Batch n: position n, and so many more bans and entries, all or nothing.
+const BATCH: u64 = 20;
 const CHILD: &str = "RAVELIN_STORE_TEST_DIR";
 
 #[test]
 fn the_child_that_gets_killed() {
     let Some(dir) = std::env::var_os(CHILD) else { return };
     let (mut store, _) = Store::open(Path::new(&dir)).unwrap();
-    let done = store.read().positions().unwrap().first().map_or(0, |position| position.offset);
+    let done = read_to(&store);
     for n in done + 1.. {
-        let host = format!("2001:db8:{:x}:{:x}::/64", n >> 16, n & 0xffff);
-        store.commit(&[position(n), banned(&host, 1), entry("a", 9)]).unwrap();
+        let mut effects = vec![position(n)];
+        for ban in n * BATCH..(n + 1) * BATCH {
+            let target = format!("2001:db8:{:x}:{:x}::/64", ban >> 16, ban & 0xffff);
+            effects.extend([banned(&target, 1), entry("a", 9)]);
+        }
+        store.commit(&effects).unwrap();
         println!("committed {n}");
     }
 }
@@ -430,7 +434,7 @@ fn the_child_that_gets_killed() {
 fn sigkill_leaves_position_and_effect_together() {
     let dir = tempfile::tempdir().unwrap();
     let mut before = 0;
-    for round in 1..=8_u64 {
+    for round in 1..=16_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "--nocapture", "store::tests::the_child_that_gets_killed"])
             .env(CHILD, dir.path())
@@ -443,7 +447,7 @@ fn sigkill_leaves_position_and_effect_together() {
             let line = line.unwrap();
             if let Some(n) = line.strip_prefix("committed ") {
                 told = n.parse().unwrap();
-                if told >= before + 37 * round {
+                if told >= before + round % 7 {
                     break;
                 }
             }
@@ -453,12 +457,12 @@ fn sigkill_leaves_position_and_effect_together() {
 
         let (store, opened) = Store::open(dir.path()).unwrap();
         assert_eq!(opened, Opened::default());
-        let offset = store.read().positions().unwrap()[0].offset;
+        let offset = read_to(&store);
         assert!(offset >= told, "what was committed is there: {offset} >= {told}");
-        assert_eq!(store.read().ban_count().unwrap(), offset);
-        assert_eq!(store.read().waiting().unwrap()[0].entries, offset);
+        assert_eq!(store.read().ban_count().unwrap(), BATCH * offset);
+        assert_eq!(store.read().waiting().unwrap()[0].entries, BATCH * offset);
         let history = store.read().one("count", "SELECT count(*) FROM history").unwrap();
-        assert_eq!(history, offset);
+        assert_eq!(history, BATCH * offset);
         before = offset;
     }
 }
@@ -503,12 +507,8 @@ mod writer {
         }
         handle.push([entry("a", 9)]);
         bell.notified().await;
-        let seen = handle
-            .call(|store| {
-                (store.read().ban_count().unwrap(), store.read().positions().unwrap()[0].offset)
-            })
-            .await
-            .unwrap();
+        let seen =
+            handle.call(|store| (store.read().ban_count().unwrap(), read_to(store))).await.unwrap();
         assert_eq!(seen, (1000, 999));
         let health = handle.flush().await.unwrap();
         assert_eq!(health, WriterHealth::default());
@@ -516,7 +516,7 @@ mod writer {
         writer.close();
         assert_eq!(handle.call(|_store| ()).await, Err(Gone));
         let (store, _) = Store::open(dir.path()).unwrap();
-        assert_eq!(store.read().positions().unwrap()[0].offset, 5000);
+        assert_eq!(read_to(&store), 5000);
     }
 
     #[tokio::test]
@@ -542,7 +542,7 @@ mod writer {
         assert_eq!(health, WriterHealth::default());
         writer.close();
         let (store, _) = Store::open(dir.path()).unwrap();
-        assert_eq!((bans(&store).len(), store.read().positions().unwrap()[0].offset), (2, 2));
+        assert_eq!((bans(&store).len(), read_to(&store)), (2, 2));
     }
 
     #[tokio::test]
