@@ -145,21 +145,17 @@ impl Correlator {
         banned: bool,
     ) -> Fired {
         let now = time.as_micros().div_euclid(1_000);
-        if let Some(target) = target
-            && let Some(slot) = self.table.find(Owner::target(target))
-        {
-            self.table.pin(slot);
-            self.table.entry_mut(slot).under_ban(banned);
-        }
         self.held.clear();
         let subject = Subject {
             target: target.or_else(|| source(event, self.ipv6_prefix)),
             ipv6_prefix: self.ipv6_prefix,
         };
+        let mut fired = Fired::default();
         let mut pass = Pass {
             plan: &self.plan,
             table: &mut self.table,
             held: &mut self.held,
+            fired: &mut fired,
             event,
             subject,
             evidence: match offence {
@@ -170,14 +166,15 @@ impl Correlator {
             charge: self.attempts.charge(event, offence.offender, now),
             now,
             banned: banned && target.is_some(),
-            opened: None,
-            fired: Fired::default(),
+            own: None,
+            other: None,
             bannable_points: 0.0,
         };
+        pass.begin(target.is_some());
         for step in self.plan.program(event.kind.index) {
             pass.take(*step);
         }
-        let fired = pass.finish(offence);
+        pass.finish(offence);
         self.table.settle(now);
         fired
     }

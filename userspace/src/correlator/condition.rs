@@ -142,6 +142,15 @@ impl Subject {
     }
 }
 
+/// Whose window an event falls into.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Whose {
+    /// That of whom the event is about.
+    Subject,
+    /// That of another address, or nobody's.
+    Other(Owner),
+}
+
 impl KeyPlan {
     pub(super) fn new(same: &[Key], rule: u32) -> Self {
         Self { parts: same.iter().map(Part::new).collect(), rule }
@@ -149,16 +158,31 @@ impl KeyPlan {
 
     /// Whose window an event falls into, and which of theirs; `None` where a part is missing.
     ///
-    /// The owner is the subject where the key has it, else the first address in it, else nobody.
+    /// It is the subject's where the key has it, else that of the first address in it, else nobody's.
     pub(super) fn resolve(
         &self,
         event: &Event<'_>,
         subject: Subject,
         hasher: &RandomState,
-    ) -> Option<(Owner, u32)> {
-        if let [Part::Offender] = &*self.parts {
-            return subject.target.map(|target| (Owner::target(target), 0));
+    ) -> Option<(Whose, u32)> {
+        match &*self.parts {
+            [Part::Offender] => subject.target.map(|_| (Whose::Subject, 0)),
+            [Part::Field(field)] => match field.of(event)? {
+                Value::Addr(addr) if subject.target.is_some_and(|own| own.contains(*addr)) => {
+                    Some((Whose::Subject, 0))
+                }
+                _ => self.resolve_parts(event, subject, hasher),
+            },
+            _ => self.resolve_parts(event, subject, hasher),
         }
+    }
+
+    fn resolve_parts(
+        &self,
+        event: &Event<'_>,
+        subject: Subject,
+        hasher: &RandomState,
+    ) -> Option<(Whose, u32)> {
         let mut addrs: SmallVec<[(usize, Target); 2]> = SmallVec::new();
         let mut hash = hasher.build_hasher();
         let mut rest = 0_u32;
@@ -181,20 +205,19 @@ impl KeyPlan {
         }
         let owner = addrs
             .iter()
-            .position(|(_, target)| Some(*target) == subject.target)
-            .or(if addrs.is_empty() { None } else { Some(0) })
-            .map(|at| addrs.remove(at).1);
-        for (at, target) in addrs {
-            // A part that only repeats the owner says nothing.
-            if Some(target) != owner {
-                (at, target).hash(&mut hash);
-                rest += 1;
-            }
+            .map(|(_, target)| *target)
+            .find(|target| Some(*target) == subject.target)
+            .or_else(|| addrs.first().map(|(_, target)| *target));
+        // A part that only repeats the owner says nothing.
+        for part in addrs.iter().filter(|(_, target)| Some(*target) != owner) {
+            part.hash(&mut hash);
+            rest += 1;
         }
+        let subkey = if rest == 0 { 0 } else { short(hash.finish()) };
         Some(match owner {
-            Some(target) if rest == 0 => (Owner::target(target), 0),
-            Some(target) => (Owner::target(target), short(hash.finish())),
-            None => (Owner::shared(self.rule, hash.finish()), 0),
+            Some(_) if owner == subject.target => (Whose::Subject, subkey),
+            Some(target) => (Whose::Other(Owner::target(target)), subkey),
+            None => (Whose::Other(Owner::shared(self.rule, hash.finish())), 0),
         })
     }
 }
@@ -324,20 +347,22 @@ mod tests {
         let unknown = Subject { target: None, ipv6_prefix: 64 };
         let key = |same: &[Key], subject| KeyPlan::new(same, 9).resolve(&event, subject, &hasher);
         let field = |name: &str| Key::Field(name.into());
-        let own = Some((Owner::target(target), 0));
+        let own = Some((Whose::Subject, 0));
         assert_eq!(key(&[Key::Offender], known), own);
         assert_eq!(key(&[field("src")], known), own);
-        assert_eq!(key(&[field("src")], unknown), own);
+        let other = |target| Some((Whose::Other(Owner::target(target)), 0));
+        assert_eq!(key(&[field("src")], unknown), other(target));
         assert_eq!(key(&[Key::Offender, field("src")], known), own);
         assert_eq!(key(&[Key::Offender], unknown), None);
         assert_eq!(key(&[field("src"), field("missing")], known), None);
         let of_user = key(&[field("src"), field("user")], known).unwrap();
-        assert_eq!(of_user.0, Owner::target(target));
+        assert_eq!(of_user.0, Whose::Subject);
         assert_ne!(of_user.1, key(&[field("src"), field("port")], known).unwrap().1);
         let pair = key(&[field("dst"), field("src")], known).unwrap();
-        assert_eq!(pair.0, Owner::target(target));
+        assert_eq!(pair.0, Whose::Subject);
+        assert_ne!(pair.1, 0);
         let pair = key(&[field("dst"), field("src")], unknown).unwrap();
-        assert_eq!(pair.0, Owner::target(Target::of_address(dst)));
+        assert_eq!(pair.0, other(Target::of_address(dst)).unwrap().0);
         let nobody = key(&[field("user")], known).unwrap();
         assert_eq!(nobody.1, 0);
         assert_ne!(nobody, key(&[field("port")], known).unwrap());
@@ -345,6 +370,6 @@ mod tests {
         // An on-link neighbour is its own target; its address in a field is that same key.
         let neighbour = Target::of_address(src);
         let known = Subject { target: Some(neighbour), ipv6_prefix: 64 };
-        assert_eq!(key(&[field("src")], known), Some((Owner::target(neighbour), 0)));
+        assert_eq!(key(&[field("src")], known), own);
     }
 }

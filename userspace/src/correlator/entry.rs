@@ -92,8 +92,8 @@ impl Entry {
     pub(super) fn add(&mut self, points: f64, bannable: f64, now: i64, half_life: f64) {
         self.touch(now, half_life);
         let left = decay(self.touched.saturating_sub(now), half_life);
-        self.score = points.mul_add(left, self.score).max(0.0);
-        self.bannable = bannable.mul_add(left, self.bannable).max(0.0);
+        self.score = (self.score + points * left).max(0.0);
+        self.bannable = (self.bannable + bannable * left).max(0.0);
     }
 
     /// Moves the score to `now`, if that is later.

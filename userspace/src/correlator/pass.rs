@@ -1,12 +1,14 @@
 //! One event on its way through its program.
 
+use std::sync::Arc;
+
 use super::Fired;
-use super::condition::Subject;
+use super::condition::{Subject, Whose};
 use super::entry::{Entry, Place};
 use super::owner::Owner;
 use super::plan::{Gate, GroupKind, Plan, RulePlan, Step};
 use super::table::{Slot, Table};
-use super::track::{Evidence, Tick};
+use super::track::{Evidence, Firings, Tick};
 use crate::event::{Alert, Event, Offence};
 
 /// Which rules' conditions hold for the event at hand, and how often.
@@ -46,6 +48,7 @@ pub(super) struct Pass<'p, 'e, 'l> {
     pub(super) plan: &'p Plan,
     pub(super) table: &'p mut Table,
     pub(super) held: &'p mut Held,
+    pub(super) fired: &'p mut Fired,
     pub(super) event: &'e Event<'l>,
     pub(super) subject: Subject,
     pub(super) evidence: Evidence,
@@ -57,15 +60,28 @@ pub(super) struct Pass<'p, 'e, 'l> {
     pub(super) now: i64,
     /// A ban of the subject stands.
     pub(super) banned: bool,
-    pub(super) opened: Option<(Owner, Slot, Tick)>,
-    pub(super) fired: Fired,
+    /// The subject's entry.
+    pub(super) own: Option<(Slot, Tick)>,
+    /// Another's, the latest that was asked for.
+    pub(super) other: Option<(Owner, Slot, Tick)>,
     pub(super) bannable_points: f64,
 }
 
 /// Whose window, and which of theirs.
-type Key = (Owner, u32);
+type Key = (Whose, u32);
 
 impl<'p> Pass<'p, '_, '_> {
+    /// Opens the subject's entry, where there is one; `known`: the caller knows whether a ban stands.
+    pub(super) fn begin(&mut self, known: bool) {
+        let Some(target) = self.subject.target else { return };
+        if let Some(slot) = self.table.find(Owner::target(target)) {
+            if known {
+                self.table.entry_mut(slot).under_ban(self.banned);
+            }
+            self.own = self.pin(slot);
+        }
+    }
+
     pub(super) fn take(&mut self, step: Step) {
         match step {
             Step::Rule(rule) => self.apply(rule),
@@ -74,26 +90,26 @@ impl<'p> Pass<'p, '_, '_> {
         }
     }
 
-    pub(super) fn finish(mut self, offence: &Offence) -> Fired {
-        if let Some(target) = self.subject.target
-            && offence.offender.is_some()
-        {
-            let owner = Owner::target(target);
-            let (now, half_life) = (self.now, self.table.half_life());
-            let points = self.fired.points.iter().map(|(_, points)| points).sum::<f64>();
-            let bannable = self.bannable_points;
-            if points != 0.0
-                && let Some((entry, _)) = self.open(owner)
-            {
+    pub(super) fn finish(mut self, offence: &Offence) {
+        if self.fired.alerts.len() > 1 {
+            self.fired
+                .alerts
+                .sort_by_key(|alert| (std::cmp::Reverse(alert.rule.level), alert.rule.id));
+        }
+        if offence.offender.is_none() {
+            return;
+        }
+        let (now, half_life) = (self.now, self.table.half_life());
+        let points = self.fired.points.iter().map(|(_, points)| points).sum::<f64>();
+        let bannable = self.bannable_points;
+        let entry =
+            if points == 0.0 { self.known(Whose::Subject) } else { self.open(Whose::Subject) };
+        if let Some((entry, _)) = entry {
+            if points != 0.0 {
                 entry.add(points, bannable, now, half_life);
             }
-            if let Some(slot) = self.table.find(owner) {
-                (self.fired.score, self.fired.bannable_score) =
-                    self.table.entry(slot).score(now, half_life);
-            }
+            (self.fired.score, self.fired.bannable_score) = entry.score(now, half_life);
         }
-        self.fired.alerts.sort_by_key(|alert| (std::cmp::Reverse(alert.rule.level), alert.rule.id));
-        self.fired
     }
 
     /// A rule that doesn't count.
@@ -105,10 +121,8 @@ impl<'p> Pass<'p, '_, '_> {
                 Some(key) => key,
                 None => return,
             },
-            None => match self.subject.target {
-                Some(target) => (Owner::target(target), 0),
-                None => (Owner::shared(plan.head.id, 0), 0),
-            },
+            None if self.subject.target.is_some() => (Whose::Subject, 0),
+            None => (Whose::Other(Owner::shared(plan.head.id, 0)), 0),
         };
         self.answer(plan, key);
         self.held.set(rule, times);
@@ -128,8 +142,6 @@ impl<'p> Pass<'p, '_, '_> {
         let Some(key) = counting.key.resolve(self.event, self.subject, self.table.hasher()) else {
             return;
         };
-        let place = Place { group, subkey: key.1 };
-        let (evidence, ladder) = (self.evidence, counting.kind.ladder());
         let value = match &counting.kind {
             GroupKind::Distinct(value, _) => {
                 match value.value(self.event, self.subject, self.table.hasher()) {
@@ -139,12 +151,17 @@ impl<'p> Pass<'p, '_, '_> {
             }
             GroupKind::Ladder(_) | GroupKind::Memory { .. } => None,
         };
-        let Some(ladder) = ladder else { return };
+        let place = Place { group, subkey: key.1 };
+        let evidence = self.evidence;
+        let Some(ladder) = counting.kind.ladder() else { return };
         let Some((entry, tick)) = self.open(key.0) else { return };
         let (firings, bannable) = match value {
             Some(value) => entry.count_distinct(place, evidence, tick, value, ladder),
             None => entry.count(place, evidence, tick, times, ladder),
         };
+        if firings == Firings::default() {
+            return;
+        }
         for ((rung, firings), bannable) in ladder.rungs.iter().zip(firings).zip(bannable) {
             if firings > 0 {
                 let rule = plan.rule(rung.rule);
@@ -161,12 +178,12 @@ impl<'p> Pass<'p, '_, '_> {
         let memory = self.plan.group(group);
         let GroupKind::Memory { of, gate } = &memory.kind else { return };
         let Some(times) = self.held.most(of).filter(|times| *times > 0) else { return };
-        let Some((owner, subkey)) =
+        let Some((whose, subkey)) =
             memory.key.resolve(self.event, self.subject, self.table.hasher())
         else {
             return;
         };
-        if let Some((entry, tick)) = self.open(owner) {
+        if let Some((entry, tick)) = self.open(whose) {
             entry.record(Place { group, subkey }, tick, times, gate.within, gate.count);
         }
     }
@@ -184,19 +201,17 @@ impl<'p> Pass<'p, '_, '_> {
     fn passes(&mut self, gate: Gate) -> Option<Key> {
         let memory = self.plan.group(gate.group);
         let key = memory.key.resolve(self.event, self.subject, self.table.hasher())?;
-        let slot = self.table.find(key.0)?;
-        let entry = self.table.entry_mut(slot);
-        let tick = entry.tick(self.now)?;
+        let (entry, tick) = self.known(key.0)?;
         let place = Place { group: gate.group, subkey: key.1 };
         (entry.seen(place, tick, gate.within) >= usize::from(gate.count)).then_some(key)
     }
 
     /// A rule with a gate holds: what came before has had its answer.
-    fn answer(&mut self, rule: &RulePlan, (owner, subkey): Key) {
+    fn answer(&mut self, rule: &RulePlan, (whose, subkey): Key) {
         if let Some(gate) = rule.gate
-            && let Some(slot) = self.table.find(owner)
+            && let Some((entry, _)) = self.known(whose)
         {
-            self.table.entry_mut(slot).answered(Place { group: gate.group, subkey });
+            entry.answered(Place { group: gate.group, subkey });
         }
     }
 
@@ -207,7 +222,7 @@ impl<'p> Pass<'p, '_, '_> {
         count: u32,
         (times, bannable): (u32, u32),
         evidence: Evidence,
-        (owner, subkey): Key,
+        (whose, subkey): Key,
     ) {
         let id = rule.head.id;
         if self.scored && times > 0 && rule.score != 0.0 {
@@ -217,7 +232,7 @@ impl<'p> Pass<'p, '_, '_> {
             }
         }
         if rule.ignore > 0
-            && let Some((entry, tick)) = self.open(owner)
+            && let Some((entry, tick)) = self.open(whose)
             && entry.quiet(id, subkey, evidence, tick, rule.ignore)
         {
             self.fired.swallowed.push(id);
@@ -226,25 +241,45 @@ impl<'p> Pass<'p, '_, '_> {
         if evidence == Evidence::All {
             self.fired.tainted.push(id);
         }
-        self.fired.alerts.push(Alert { rule: rule.head.clone(), count });
+        self.fired.alerts.push(Alert { rule: Arc::clone(&rule.head), count });
     }
 
     /// The owner's entry, made where there is none.
-    fn open(&mut self, owner: Owner) -> Option<(&mut Entry, Tick)> {
-        let (slot, tick) = match self.opened {
-            Some((opened, slot, tick)) if opened == owner => (slot, tick),
-            _ => {
+    fn open(&mut self, whose: Whose) -> Option<(&mut Entry, Tick)> {
+        match whose {
+            Whose::Subject if self.own.is_none() => {
+                let owner = Owner::target(self.subject.target?);
                 let slot = self.table.find_or_insert(owner, self.now);
-                self.table.pin(slot);
-                let entry = self.table.entry_mut(slot);
-                if self.banned && self.subject.target.map(Owner::target) == Some(owner) {
-                    entry.under_ban(true);
+                if self.banned {
+                    self.table.entry_mut(slot).under_ban(true);
                 }
-                let tick = entry.tick(self.now)?;
-                self.opened = Some((owner, slot, tick));
-                (slot, tick)
+                self.own = self.pin(slot);
+            }
+            Whose::Other(owner) if self.other.is_none_or(|(other, ..)| other != owner) => {
+                let slot = self.table.find_or_insert(owner, self.now);
+                self.other = self.pin(slot).map(|(slot, tick)| (owner, slot, tick));
+            }
+            Whose::Subject | Whose::Other(_) => {}
+        }
+        self.known(whose)
+    }
+
+    /// The owner's entry, if there is one.
+    fn known(&mut self, whose: Whose) -> Option<(&mut Entry, Tick)> {
+        let (slot, tick) = match (whose, self.other) {
+            (Whose::Subject, _) => self.own?,
+            (Whose::Other(owner), Some((other, slot, tick))) if other == owner => (slot, tick),
+            (Whose::Other(owner), _) => {
+                let slot = self.table.find(owner)?;
+                self.pin(slot)?
             }
         };
         Some((self.table.entry_mut(slot), tick))
+    }
+
+    /// Holds on to an entry; `None` where the event is weeks before what it knows.
+    fn pin(&mut self, slot: Slot) -> Option<(Slot, Tick)> {
+        self.table.pin(slot);
+        self.table.entry_mut(slot).tick(self.now).map(|tick| (slot, tick))
     }
 }

@@ -80,10 +80,6 @@ impl Table {
         self.index.find(hash, |at| self.entries[*at as usize].owner == owner).map(|at| Slot(*at))
     }
 
-    pub(super) fn entry(&self, slot: Slot) -> &Entry {
-        &self.entries[slot.0 as usize]
-    }
-
     pub(super) fn entry_mut(&mut self, slot: Slot) -> &mut Entry {
         &mut self.entries[slot.0 as usize]
     }
@@ -182,7 +178,7 @@ impl Table {
     fn sweep(&mut self, now: i64) {
         for _ in 0..SWEEP {
             let Some(slot) = self.next() else { return };
-            if self.entry(slot).lapsed(now, self.horizon, self.half_life) {
+            if self.entries[slot.0 as usize].lapsed(now, self.horizon, self.half_life) {
                 self.vacate(slot);
             }
         }
@@ -192,7 +188,7 @@ impl Table {
         let mut least: Option<(f64, Slot)> = None;
         for _ in 0..SAMPLE {
             let Some(slot) = self.next() else { break };
-            let suspicion = self.entry(slot).suspicion(now, self.half_life);
+            let suspicion = self.entries[slot.0 as usize].suspicion(now, self.half_life);
             if least.is_none_or(|(least, _)| suspicion < least) {
                 least = Some((suspicion, slot));
             }

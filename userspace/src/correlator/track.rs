@@ -33,7 +33,7 @@ pub(super) struct Ladder {
 pub(super) struct Rung {
     /// Index of the rule.
     pub(super) rule: u32,
-    /// Fires on the n-th event.
+    /// Fires on the n-th event; at least 1.
     pub(super) count: u16,
     /// Age that still counts, inclusive.
     pub(super) within: Tick,
@@ -42,6 +42,7 @@ pub(super) struct Rung {
 impl Ladder {
     pub(super) fn new(rungs: SmallVec<[Rung; RUNGS]>) -> Self {
         debug_assert!((1..=RUNGS).contains(&rungs.len()), "a ladder has 1 to {RUNGS} rungs");
+        debug_assert!(rungs.iter().all(|rung| rung.count > 0), "a rung counts to 1 at least");
         let reach = rungs.iter().map(|rung| rung.within).max().unwrap_or(0);
         let count = rungs.iter().map(|rung| rung.count).max().unwrap_or(1);
         Self { rungs, reach, capacity: usize::from(count).saturating_sub(1).max(1) }
@@ -102,12 +103,37 @@ impl Track {
     /// An event that comes late is put where it belongs and is judged as of the latest time seen: it
     /// counts if it is still young enough then.
     pub(super) fn count(&mut self, now: Tick, weight: u32, ladder: &Ladder) -> Firings {
+        if weight != 1 || self.latest().is_some_and(|latest| latest > now) {
+            return self.count_any(now, weight, ladder);
+        }
+        let mut firings = [0; RUNGS];
+        let ticks = self.ticks.as_slice();
+        for ((rung, counted), firing) in
+            ladder.rungs.iter().zip(&mut self.counted).zip(&mut firings)
+        {
+            if *counted + 1 < rung.count {
+                *counted += 1;
+                continue;
+            }
+            // All but one are counted: they are the latest ticks. Is the oldest of them young enough?
+            let oldest = ticks.len().checked_sub(usize::from(rung.count) - 1);
+            let from = now.saturating_sub(rung.within);
+            if oldest.is_some_and(|at| ticks.get(at).is_none_or(|tick| *tick >= from)) {
+                *firing = 1;
+                *counted = 0;
+            }
+        }
+        self.ticks.push_latest(now, ladder.capacity);
+        firings
+    }
+
+    /// The same for any number of events and any order of times.
+    fn count_any(&mut self, now: Tick, weight: u32, ladder: &Ladder) -> Firings {
         let mut firings = [0; RUNGS];
         let latest = self.latest().map_or(now, |latest| latest.max(now));
         if now < latest.saturating_sub(ladder.reach) {
             return firings;
         }
-        self.forget_before(latest.saturating_sub(ladder.reach));
         let ticks = self.ticks.as_slice();
         for ((rung, counted), firing) in
             ladder.rungs.iter().zip(&mut self.counted).zip(&mut firings)
@@ -119,7 +145,7 @@ impl Track {
             let young = ticks.len() - ticks.partition_point(|tick| *tick < from);
             let before = u32::from(*counted).min(u32::try_from(young).unwrap_or(u32::MAX));
             let total = before.saturating_add(weight);
-            let count = u32::from(rung.count.max(1));
+            let count = u32::from(rung.count);
             *firing = total / count;
             let rest = if *firing == 0 {
                 u32::from(*counted).saturating_add(weight).min(count - 1)
@@ -276,6 +302,24 @@ impl Ticks {
             Self::Many(many) => {
                 many.splice(place..place, new.iter().copied());
             }
+        }
+    }
+
+    /// Adds a tick that is no earlier than the others, at most `capacity` of which stay.
+    fn push_latest(&mut self, tick: Tick, capacity: usize) {
+        let ticks = self.as_mut_slice();
+        if ticks.len() < capacity {
+            self.insert(self.as_slice().len(), &[tick]);
+            return;
+        }
+        let surplus = ticks.len() - capacity;
+        if surplus > 0 {
+            self.remove(0, surplus);
+        }
+        let ticks = self.as_mut_slice();
+        ticks.copy_within(1.., 0);
+        if let Some(last) = ticks.last_mut() {
+            *last = tick;
         }
     }
 
