@@ -1,1 +1,5 @@
-//! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap.
+//! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap, and what happens in them.
+
+pub mod lab;
+pub mod scenario;
+pub mod xdp;
