@@ -33,6 +33,7 @@ impl Ban {
     }
 
 <<<<<<< HEAD
+<<<<<<< HEAD
     /// Gives it another expiry and other flags, and leaves what it has counted.
     #[inline(always)]
     pub(crate) fn amend(&self, expires_ns: u64, flags: u32) {
@@ -41,6 +42,8 @@ impl Ban {
         unsafe { ptr::write_volatile(&raw mut (*entry).flags, flags) };
         // SAFETY: likewise.
 =======
+=======
+>>>>>>> kernel
     /// Gives it another expiry and other flags.
     #[inline(always)]
     pub(crate) fn amend(&self, expires_ns: u64, flags: u32) {
@@ -48,7 +51,10 @@ impl Ban {
         // SAFETY: as in `holds`; userspace, which alone changes bans, changes one at a time.
         unsafe { ptr::write_volatile(&raw mut (*entry).flags, flags) };
         // SAFETY: as above.
+<<<<<<< HEAD
 >>>>>>> lab
+=======
+>>>>>>> kernel
         unsafe { ptr::write_volatile(&raw mut (*entry).expires_ns, expires_ns) };
     }
 
