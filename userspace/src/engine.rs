@@ -4,8 +4,11 @@
 //! nothing to lock. The daemon, `explain`, `replay` and the packs' own tests all run this.
 #![forbid(unsafe_code)]
 
-use std::net::IpAddr;
+mod pack_tests;
 
+use std::sync::Arc;
+
+pub use self::pack_tests::run_pack_test;
 use crate::config::Config;
 use crate::correlator::{Correlator, Fired, Limits};
 use crate::event::{Event, Offence, Record, Target, Timestamp, Verdict};
@@ -14,7 +17,7 @@ use crate::rules::Packs;
 
 /// Recognition, correlation and policy, with all their state.
 pub struct Engine {
-    packs: Packs,
+    packs: Arc<Packs>,
     correlator: Correlator,
     policy: Policy,
 }
@@ -38,7 +41,7 @@ pub struct Outcome<'l> {
 
 impl Engine {
     /// A fresh engine.
-    pub fn new(packs: Packs, config: &Config, network: Network, proof: SuricataProof) -> Self {
+    pub fn new(packs: Arc<Packs>, config: &Config, network: Network, proof: SuricataProof) -> Self {
         let correlator = Correlator::new(
             packs.rules(),
             config.ban.score_half_life,
@@ -67,11 +70,11 @@ impl Engine {
         let offence = policy.attribute(&event);
         let target = offence.offender.map(|offender| policy.target(offender));
         let banned = target.is_some_and(|target| policy.is_banned(target, time));
-        let fired = correlator.feed(packs.rules(), &event, &offence, target, time, banned);
+        let fired = correlator.feed(&event, &offence, target, time, banned);
         let verdict = policy.judge(&offence, &fired.alerts, fired.score, time, arrived);
         if let Verdict::Ban(order) = &verdict {
             policy.record(order);
-            correlator.consume(order.target, time);
+            correlator.consume(order.target);
         }
         Outcome { time, event: Some(event), offence, target, fired, verdict }
     }
@@ -95,10 +98,5 @@ impl Engine {
     /// Allow list, standing bans and offences, to change them.
     pub fn policy_mut(&mut self) -> &mut Policy {
         &mut self.policy
-    }
-
-    /// What a ban of `offender` would be about.
-    pub fn target(&self, offender: IpAddr) -> Target {
-        self.policy.target(offender)
     }
 }

@@ -8,22 +8,20 @@ use serde_json::{Map, Number, Value as Json};
 
 use super::args::Explain;
 use super::{Done, setup};
-use crate::config::{Config, format_duration};
-use crate::engine::{Engine, Outcome};
+use crate::config::{Config, Format, Shown};
+use crate::engine::Outcome;
 use crate::event::{Alert, BanOrder, Fields, Line, Ttl, Value, Verdict, Withheld};
-use crate::source::WholeInput;
+use crate::source::WholeLine;
 
 pub(super) fn run(config: Option<&Path>, args: &Explain) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
     let mut engine = setup::engine(&config)?;
     let (mut decoder, now) = setup::decoder(args.format, &args.when)?;
-    let mut input = WholeInput::open(&args.file)?;
+    let mut input = setup::input(&args.file)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut number = 0;
-    while let Some(bytes) = input.next_line()? {
-        number += 1;
+    while let Some(WholeLine { number, bytes, .. }) = input.next_line()? {
         let record = decoder.decode(Line { bytes, arrived: now });
-        let format = decoder.last_format();
+        let format = decoder.last_format().map_or("auto", Format::as_str);
         match &record {
             Err(undecodable) => {
                 let reason = undecodable.to_string();
@@ -245,7 +243,7 @@ fn write_verdict(out: &mut impl Write, config: &Config, outcome: &Outcome<'_>) -
                 _ => "its score".to_owned(),
             };
             let ttl = match order.ttl {
-                Ttl::For(ttl) => format_duration(ttl),
+                Ttl::For(ttl) => Shown(ttl).to_string(),
                 Ttl::Permanent => "ever".to_owned(),
             };
             writeln!(out, "  verdict   would ban {} for {ttl} (by {by})", order.target)

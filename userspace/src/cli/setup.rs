@@ -1,18 +1,20 @@
 //! What several commands begin with.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use jiff::tz::TimeZone;
 
-use super::args::{FormatArg, When};
-use crate::config::{Config, Format};
+use super::args::When;
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::Timestamp;
-use crate::format::{Decoder, Expected};
+use crate::format::{Decoder, Selection};
 use crate::host;
 use crate::policy::{Network, SuricataProof};
 use crate::rules::Packs;
+use crate::source::{LineCap, WholeLines};
 
 /// The configuration, or what is wrong with it.
 pub(super) fn config(path: Option<&Path>) -> anyhow::Result<Config> {
@@ -31,11 +33,11 @@ pub(super) fn engine(config: &Config) -> anyhow::Result<Engine> {
         Network::from,
     );
     let proof = SuricataProof::load(&config.suricata_rules);
-    Ok(Engine::new(packs, config, network, proof))
+    Ok(Engine::new(Arc::new(packs), config, network, proof))
 }
 
 /// A decoder for lines that come from no configured source, and the time at which they are read.
-pub(super) fn decoder(format: FormatArg, when: &When) -> anyhow::Result<(Decoder, Timestamp)> {
+pub(super) fn decoder(format: Selection, when: &When) -> anyhow::Result<(Decoder, Timestamp)> {
     let zone = match &when.tz {
         None => TimeZone::system(),
         Some(name) => TimeZone::get(name).with_context(|| {
@@ -45,11 +47,15 @@ pub(super) fn decoder(format: FormatArg, when: &When) -> anyhow::Result<(Decoder
     let now = when.now.map_or_else(Timestamp::now, |now| {
         Timestamp::from_micros(now.as_microsecond())
     });
-    let expected = match format {
-        FormatArg::Auto => Expected::Auto,
-        FormatArg::Syslog => Expected::Format(Format::Syslog),
-        FormatArg::SuricataFast => Expected::Format(Format::SuricataFast),
-        FormatArg::SuricataEve => Expected::Format(Format::SuricataEve),
-    };
-    Ok((Decoder::new(expected, zone), now))
+    Ok((Decoder::new(format, zone), now))
+}
+
+/// A file, or standard input for `-`.
+pub(super) fn input(file: &Path) -> anyhow::Result<WholeLines> {
+    // eve.json may be behind any name.
+    Ok(if file == Path::new("-") {
+        WholeLines::stdin(LineCap::EVE)
+    } else {
+        WholeLines::open(file, LineCap::EVE)?
+    })
 }
