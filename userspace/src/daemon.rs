@@ -4,11 +4,13 @@
 //! brought together, and nobody is told that the daemon is ready before every source has its place.
 #![forbid(unsafe_code)]
 
+mod announcer;
 mod desk;
 mod evidence;
 mod health;
 mod lock;
 mod logline;
+mod network;
 mod pipeline;
 mod reconcile;
 mod sources;
@@ -19,24 +21,27 @@ use std::sync::Arc;
 use std::thread;
 
 use jiff::tz::TimeZone;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+use self::announcer::Announcer;
+pub use self::desk::{listed, not_banned};
 use self::health::Health;
 use self::lock::{Lock, LockError};
+pub use self::network::of as network_of;
 use self::pipeline::{Command, Enforcement, Parts, Pipeline};
-use crate::blocklist::{Blocklist, BlocklistError, DropEvents, Options as BlocklistOptions, Pinned};
+use crate::blocklist::{
+    Blocklist, BlocklistError, DropEvents, Options as BlocklistOptions, Pinned,
+};
 use crate::config::{self, Config, ConfigError, Loaded, Mode};
 use crate::control::{self, ServerError};
 use crate::engine::Engine;
-use crate::event::Timestamp;
 use crate::host::{self, HostError};
-use crate::mail::{Courier, MailHealth, Notice, Policy as MailPolicy, Started, Stopped};
-use crate::policy::{Network, SuricataProof};
+use crate::mail::{Courier, MailHealth, Policy as MailPolicy};
+use crate::policy::SuricataProof;
 use crate::rules::{PackErrors, Packs};
 use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
-use crate::store::{Effect, Retention, Store, StoreError, Writer};
+use crate::store::{Retention, Store, StoreError, Writer};
 
 /// Drops a second and CPU that the kernel announces to us: enough to see the first of each ban.
 const EVENTS_PER_SECOND: u32 = 64;
@@ -68,7 +73,9 @@ pub enum DaemonError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A position in the database isn't one.
-    #[error("the database holds a position of source {name} that can't be read: move the database away, or use the version that wrote it")]
+    #[error(
+        "the database holds a position of source {name} that can't be read: move the database away, or use the version that wrote it"
+    )]
     Position {
         /// The source's name.
         name: String,
@@ -80,7 +87,9 @@ pub enum DaemonError {
     #[error(transparent)]
     Blocklist(#[from] BlocklistError),
     /// There is no interface to protect.
-    #[error("this host has no default route, so its outward interface can't be told: name it by --iface or in `interfaces`")]
+    #[error(
+        "this host has no default route, so its outward interface can't be told: name it by --iface or in `interfaces`"
+    )]
     NoInterface,
     /// No interface could be protected.
     #[error("not one interface is protected: {}", reasons.join("; "))]
@@ -107,7 +116,9 @@ pub enum DaemonError {
         source: io::Error,
     },
     /// The engine's thread ended by itself.
-    #[error("the engine ended unexpectedly; please report what was logged before. Bans go on in the kernel")]
+    #[error(
+        "the engine ended unexpectedly; please report what was logged before. Bans go on in the kernel"
+    )]
     EngineEnded,
 }
 
@@ -147,15 +158,17 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     }
 
     let facts = host::facts()?;
-    let proof = SuricataProof::load(&config.suricata_rules);
-    let mut engine = Engine::new(packs, &config, Network::from(facts.clone()), proof);
+    let proof = SuricataProof::load(&config.suricata_rules)
+        .unwrap_or_else(|_unreadable| SuricataProof::unknown());
+    let mut engine = Engine::new(packs, &config, network::of(&facts, &config), proof);
     let enforcement = enforcement(&config, options, &facts.default_interfaces, &health)?;
     let (enforcement, drops) = enforcement;
     let mut enforcement = enforcement;
     let bans = reconcile::bring_together(&mut engine, &mut enforcement, &store, &config, &health)?;
 
     let inbox = Inbox::new();
-    let sources = sources::start(&config, &store, &inbox, &health, engine.policy().proof_known())?;
+    let sources =
+        sources::start(&config, &store, &inbox, &health, !engine.policy().is_proof_unknown())?;
     let listener_dir = config.run_dir.clone();
     let writer = Writer::spawn(
         store,
@@ -175,7 +188,6 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         mail: MailPolicy::new(&config.mail, TimeZone::system()),
         mail_health,
         health,
-        host,
         config,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -211,7 +223,7 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         .spawn(move || {
             pipeline.run(&inbox);
             // Nobody waits any more where main is on its way out.
-            drop(ended.send(()));
+            ended.send(()).ok();
         })
         .map_err(system("a thread for the engine"))?;
 
@@ -221,7 +233,7 @@ async fn live(live: Live) -> Result<(), DaemonError> {
             tracing::warn!(%error, "A control request was turned away.");
         }
     }));
-    let announcer = drops.map(|drops| tokio::spawn(announce(drops, commands.clone())));
+    let announcer = drops.map(|drops| Announcer::spawn(drops, commands.clone()));
     let (stop_courier, stopped) = oneshot::channel::<()>();
     let courier = courier.map(|courier| {
         tokio::spawn(courier.run(async {
@@ -243,9 +255,7 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         drop(engine_ended.await);
     }
     server.abort();
-    if let Some(announcer) = announcer {
-        announcer.abort();
-    }
+    drop(announcer);
     let panicked = engine.join().is_err();
     drop(stop_courier);
     if let Some(courier) = courier {
@@ -255,27 +265,6 @@ async fn live(live: Live) -> Result<(), DaemonError> {
     }
     writer.close();
     if panicked || reason.is_none() { Err(DaemonError::EngineEnded) } else { Ok(()) }
-}
-
-/// Hands announced drops to the engine, which knows the bans that wait for their first.
-async fn announce(drops: DropEvents, commands: CommandSender<Command>) {
-    let mut drops = match AsyncFd::new(drops) {
-        Ok(drops) => drops,
-        Err(error) => {
-            tracing::warn!(%error, "Announced drops can't be read; bans work all the same.");
-            return;
-        }
-    };
-    loop {
-        let Ok(mut ready) = drops.readable_mut().await else { return };
-        while let Some(drop) = ready.get_inner_mut().next() {
-            // A full lane: the engine has better things to do than to hear of drops.
-            if commands.send(Command::Dropped(drop)) == Err(crate::source::SendError::Closed) {
-                return;
-            }
-        }
-        ready.clear_ready();
-    }
 }
 
 /// The configuration with what the command line decides.
@@ -315,8 +304,12 @@ fn enforcement(
     health: &Health,
 ) -> Result<(Enforcement, Option<DropEvents>), DaemonError> {
     if config.mode == Mode::Observe {
-        if !options.dry_run && Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)).is_ok() {
-            tracing::info!("Mode is observe: the program that is still attached passes everything.");
+        if !options.dry_run
+            && Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)).is_ok()
+        {
+            tracing::info!(
+                "Mode is observe: the program that is still attached passes everything."
+            );
         }
         return Ok((Enforcement::Observe, None));
     }
@@ -333,11 +326,7 @@ fn enforcement(
         events_per_second: EVENTS_PER_SECOND,
     })?;
     for attached in blocklist.interfaces() {
-        tracing::info!(
-            interface = attached.interface,
-            mode = attached.mode.as_str(),
-            "Attached."
-        );
+        tracing::info!(interface = attached.interface, mode = attached.mode.as_str(), "Attached.");
         if let Some(fallback) = &attached.fallback {
             health.note(
                 "generic-mode",

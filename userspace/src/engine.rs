@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub use self::pack_tests::run_pack_test;
 use crate::config::Config;
 use crate::correlator::{Correlator, Fired, Limits};
-use crate::event::{Event, Offence, Record, Target, Timestamp, Verdict};
+use crate::event::{BanOrder, Event, Offence, Record, Target, Timestamp, Verdict};
 use crate::policy::{Network, Policy, SuricataProof};
 use crate::rules::Packs;
 
@@ -31,7 +31,7 @@ pub struct Outcome<'l> {
     pub event: Option<Event<'l>>,
     /// Whose deed it is.
     pub offence: Offence,
-    /// What a ban of the offender would be about.
+    /// What a ban of the offender would be about; of a success, whom it is about.
     pub target: Option<Target>,
     /// Alerts and score.
     pub fired: Fired,
@@ -48,7 +48,7 @@ impl Engine {
             config.ban.ipv6_prefix,
             Limits::default(),
         );
-        let policy = Policy::new(config, network, proof);
+        let policy = Policy::new(config, &network, proof);
         Self { packs, correlator, policy }
     }
 
@@ -68,20 +68,26 @@ impl Engine {
             };
         };
         let offence = policy.attribute(&event);
-        let target = offence.offender.map(|offender| policy.target(offender));
+        let target = policy.subject(&event, &offence);
         let banned = target.is_some_and(|target| policy.is_banned(target, time));
         let fired = correlator.feed(&event, &offence, target, time, banned);
-        let verdict = policy.judge(&offence, &fired.alerts, fired.score, time, arrived);
-        if let Verdict::Ban(order) = &verdict {
+        let verdict = policy.judge(&offence, &fired, time, arrived);
+        if let Verdict::Ban(order) | Verdict::Lapsed(order) = &verdict {
             policy.record(order);
             correlator.consume(order.target);
         }
         Outcome { time, event: Some(event), offence, target, fired, verdict }
     }
 
+    /// A ban was made that didn't come out of [`Engine::step`]: by hand, or after it had to wait.
+    pub fn banned(&mut self, order: &BanOrder) {
+        self.policy.record(order);
+        self.correlator.consume(order.target);
+    }
+
     /// A ban was lifted: its target begins with a clean slate.
-    pub fn forgive(&mut self, target: Target) {
-        self.policy.lift(target);
+    pub fn forgive(&mut self, target: Target, now: Timestamp) {
+        self.policy.lift(target, now);
         self.correlator.forgive(target);
     }
 

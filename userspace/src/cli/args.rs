@@ -14,7 +14,12 @@ pub(super) struct Args {
     /// Configuration to use.
     ///
     /// A missing default file means the defaults; a missing file that is named is an error.
-    #[arg(long, value_name = "PATH", global = true, help = "Configuration [default: /etc/ravelin/ravelin.yaml]")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        global = true,
+        help = "Configuration [default: /etc/ravelin/ravelin.yaml]"
+    )]
     pub(super) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(super) command: Command,

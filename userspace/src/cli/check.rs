@@ -138,11 +138,17 @@ fn sources(config: &Config, findings: &mut Findings) {
             Ok(_) => read += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => findings.warning(
                 "sources",
-                format!("{} isn't there yet; it is read from its beginning as soon as it is", path.display()),
+                format!(
+                    "{} isn't there yet; it is read from its beginning as soon as it is",
+                    path.display()
+                ),
             ),
             Err(error) => findings.error(
                 "sources",
-                format!("{}: {error}: run as root, or give the daemon's user access", path.display()),
+                format!(
+                    "{}: {error}: run as root, or give the daemon's user access",
+                    path.display()
+                ),
             ),
         }
     }
@@ -166,11 +172,15 @@ fn interfaces(config: &Config, findings: &mut Findings) {
         if !known.contains(&name.as_str()) {
             findings.error(
                 "interfaces",
-                format!("expected an interface of this host, got `{name}`; there are {}", known.join(", ")),
+                format!(
+                    "expected an interface of this host, got `{name}`; there are {}",
+                    known.join(", ")
+                ),
             );
         }
     }
-    let used = if config.interfaces.is_empty() { &facts.default_interfaces } else { &config.interfaces };
+    let used =
+        if config.interfaces.is_empty() { &facts.default_interfaces } else { &config.interfaces };
     if used.is_empty() {
         findings.error(
             "interfaces",
@@ -186,13 +196,19 @@ fn places(config: &Config, findings: &mut Findings) {
     for (about, dir) in [("state_dir", &config.state_dir), ("run_dir", &config.run_dir)] {
         match fs::metadata(dir) {
             Ok(found) if !found.is_dir() => {
-                findings.error(about, format!("{}: expected a directory, got a file", dir.display()));
+                findings
+                    .error(about, format!("{}: expected a directory, got a file", dir.display()));
             }
             Ok(_) => {
-                if let Err(error) = rustix::fs::access(dir.as_path(), rustix::fs::Access::WRITE_OK) {
+                if let Err(error) = rustix::fs::access(dir.as_path(), rustix::fs::Access::WRITE_OK)
+                {
                     findings.error(
                         about,
-                        format!("{}: {}: run as root, or set another one", dir.display(), io::Error::from(error)),
+                        format!(
+                            "{}: {}: run as root, or set another one",
+                            dir.display(),
+                            io::Error::from(error)
+                        ),
                     );
                 }
             }

@@ -115,11 +115,11 @@ impl<'l> Explained<'l> {
             score: (fired.score * 1000.0).round() / 1000.0,
             ban: match verdict {
                 Verdict::Ban(order) => Some(ExplainedBan::of(order)),
-                Verdict::Nothing | Verdict::Withheld(_) => None,
+                Verdict::Nothing | Verdict::Lapsed(_) | Verdict::Withheld(_) => None,
             },
             withheld: match verdict {
                 Verdict::Withheld(why) => Some(why.as_str()),
-                Verdict::Nothing | Verdict::Ban(_) => None,
+                Verdict::Nothing | Verdict::Ban(_) | Verdict::Lapsed(_) => None,
             },
             ..Self::unrecognised(line, format, program)
         }
@@ -189,7 +189,8 @@ fn write_words(
     write_offender(out, outcome)?;
     for alert in &outcome.fired.alerts {
         let head = &alert.rule;
-        let count = if alert.count > 1 { format!(", {} events", alert.count) } else { String::new() };
+        let count =
+            if alert.count > 1 { format!(", {} events", alert.count) } else { String::new() };
         writeln!(out, "  rule      {} level {}: {}{count}", head.id, head.level, head.description)?;
     }
     write_score(out, config, outcome)?;
@@ -235,7 +236,7 @@ fn write_score(out: &mut impl Write, config: &Config, outcome: &Outcome<'_>) -> 
 fn write_verdict(out: &mut impl Write, config: &Config, outcome: &Outcome<'_>) -> io::Result<()> {
     match &outcome.verdict {
         Verdict::Nothing => writeln!(out, "  verdict   nothing to do"),
-        Verdict::Ban(order) => {
+        Verdict::Ban(order) | Verdict::Lapsed(order) => {
             let by = match (order.rule, order.level) {
                 (Some(rule), Some(level)) => {
                     format!("rule {rule}, level {level}; {} bans", config.ban.level)
@@ -274,11 +275,7 @@ fn reason(why: Withheld) -> &'static str {
 fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|char| {
-            if char.is_control() {
-                char.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![char]
-            }
+            if char.is_control() { char.escape_default().collect::<Vec<_>>() } else { vec![char] }
         })
         .collect()
 }

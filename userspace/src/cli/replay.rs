@@ -1,7 +1,7 @@
 //! `ravelin replay`: old logs through a fresh engine; what they would have caused.
 
-use std::collections::{BinaryHeap, HashMap};
 use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -198,7 +198,13 @@ impl<W: Write> Report<W> {
                 Ttl::Permanent => None,
             };
             let time = &since.to_string();
-            return self.say(&Said::Ban { time, target: *target, ttl_s, rule: *rule, level: *level });
+            return self.say(&Said::Ban {
+                time,
+                target: *target,
+                ttl_s,
+                rule: *rule,
+                level: *level,
+            });
         }
         let ttl = match ttl {
             Ttl::For(ttl) => Shown(*ttl).to_string(),

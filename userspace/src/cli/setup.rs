@@ -8,11 +8,12 @@ use jiff::tz::TimeZone;
 
 use super::args::When;
 use crate::config::Config;
+use crate::daemon;
 use crate::engine::Engine;
 use crate::event::Timestamp;
 use crate::format::{Decoder, Selection};
-use crate::host;
-use crate::policy::{Network, SuricataProof};
+use crate::host::{self, Facts};
+use crate::policy::SuricataProof;
 use crate::rules::Packs;
 use crate::source::{LineCap, WholeLines};
 
@@ -25,14 +26,13 @@ pub(super) fn config(path: Option<&Path>) -> anyhow::Result<Config> {
 pub(super) fn engine(config: &Config) -> anyhow::Result<Engine> {
     let packs = Packs::load(config.builtin_rules, &config.rules)?;
     // A container or a namespace may refuse netlink; the configured `home` still holds then.
-    let network = host::facts().map_or_else(
-        |error| {
-            tracing::warn!(%error, "This host's own addresses are unknown; only `home` is ours.");
-            Network::default()
-        },
-        Network::from,
-    );
-    let proof = SuricataProof::load(&config.suricata_rules);
+    let facts = host::facts().unwrap_or_else(|error| {
+        tracing::warn!(%error, "This host's own addresses are unknown; only `home` is ours.");
+        Facts::default()
+    });
+    let network = daemon::network_of(&facts, config);
+    let proof = SuricataProof::load(&config.suricata_rules)
+        .unwrap_or_else(|_unreadable| SuricataProof::unknown());
     Ok(Engine::new(Arc::new(packs), config, network, proof))
 }
 
@@ -44,9 +44,8 @@ pub(super) fn decoder(format: Selection, when: &When) -> anyhow::Result<(Decoder
             format!("--tz: expected a zone such as Europe/Berlin or UTC, got `{name}`")
         })?,
     };
-    let now = when.now.map_or_else(Timestamp::now, |now| {
-        Timestamp::from_micros(now.as_microsecond())
-    });
+    let now =
+        when.now.map_or_else(Timestamp::now, |now| Timestamp::from_micros(now.as_microsecond()));
     Ok((Decoder::new(format, zone), now))
 }
 

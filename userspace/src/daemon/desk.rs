@@ -230,4 +230,3 @@ pub fn not_banned(target: Target, bans: impl Iterator<Item = Target>) -> String 
         None => format!("{target} is not banned; `ravelin list` shows what is"),
     }
 }
-

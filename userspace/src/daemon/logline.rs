@@ -85,8 +85,10 @@ mod tests {
              reason=\"say \\\"hi\\\"\\nban target=192.0.2.1/32\""
         );
         (order.rule, order.level, order.ttl) = (None, None, Ttl::Permanent);
-        assert!(BanLine(&order).to_string().starts_with(
-            "ban target=198.51.100.7/32 ttl=permanent rule=- level=- origin=rule"
-        ));
+        assert!(
+            BanLine(&order)
+                .to_string()
+                .starts_with("ban target=198.51.100.7/32 ttl=permanent rule=- level=- origin=rule")
+        );
     }
 }

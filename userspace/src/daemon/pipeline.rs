@@ -71,7 +71,6 @@ pub(super) struct Parts {
     pub(super) mail: mail::Policy,
     pub(super) mail_health: watch::Receiver<MailHealth>,
     pub(super) health: Health,
-    pub(super) host: String,
     pub(super) config: Config,
 }
 
@@ -118,8 +117,7 @@ impl Pipeline {
             sources = sources.join(", "),
             "Ready."
         );
-        let warnings =
-            self.parts.health.items().into_iter().map(|item| item.remedy).collect();
+        let warnings = self.parts.health.items().into_iter().map(|item| item.remedy).collect();
         // The start mail tells them.
         drop(self.parts.health.news());
         self.mail(&Notice::Started(Started {
@@ -234,6 +232,7 @@ impl Pipeline {
         let notices = notices(&outcome, name, host, &evidence, self.parts.config.mail.level);
         let told = records(&outcome, &evidence);
         let verdict = outcome.verdict.clone();
+        drop(outcome);
         match verdict {
             Verdict::Ban(order) => {
                 // The kernel first; what failed there must not look banned.
@@ -242,7 +241,7 @@ impl Pipeline {
                         self.recent.forget(order.target);
                         effects.push(Effect::Banned { order, evidence });
                     }
-                    Err(()) => self.parts.engine.undo(order.target),
+                    Err(()) => self.parts.engine.forgive(order.target, line.arrived),
                 }
             }
             Verdict::Lapsed(order) => effects.push(Effect::Late { order, evidence }),
@@ -403,7 +402,10 @@ impl Pipeline {
             health.note(
                 "history-lost",
                 "",
-                format!("{} entries of the history were let go while the database couldn't be written", fares.let_go),
+                format!(
+                    "{} entries of the history were let go while the database couldn't be written",
+                    fares.let_go
+                ),
             );
         }
         if let Some((at, aside)) = fares.renewed
@@ -439,7 +441,11 @@ impl Pipeline {
             None => self.parts.health.clear("mail-undelivered", ""),
         }
         if let Some((_, error)) = fares.refused {
-            self.parts.health.note("mail-refused", "", format!("the relay refused a mail for good: {error}"));
+            self.parts.health.note(
+                "mail-refused",
+                "",
+                format!("the relay refused a mail for good: {error}"),
+            );
         }
     }
 
@@ -490,9 +496,11 @@ fn notices(
         Verdict::Withheld(why) => mail::Outcome::Withheld { why: why.as_str().to_owned() },
         Verdict::Nothing | Verdict::Lapsed(_) => mail::Outcome::Nothing,
     };
-    let told = outcome.fired.alerts.iter().filter(|alert| {
-        alert.rule.level >= level || alert.rule.mail == Some(true)
-    });
+    let told = outcome
+        .fired
+        .alerts
+        .iter()
+        .filter(|alert| alert.rule.level >= level || alert.rule.mail == Some(true));
     told.map(|alert| {
         Notice::Alert(AlertNotice {
             at: outcome.time,

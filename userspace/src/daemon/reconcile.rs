@@ -35,8 +35,7 @@ pub(super) fn bring_together(
     store.read().offences(now.saturating_sub(config.ban.forget_after), |offences| {
         past.push(Past {
             target: offences.target,
-            since: offences.last,
-            expires: None,
+            expires: Some(offences.last),
             offences: offences.count,
         });
     })?;
@@ -58,7 +57,10 @@ pub(super) fn bring_together(
             health.degrade(
                 "restore-incomplete",
                 "",
-                format!("{} bans couldn't be restored, the first because: {error}", restored.refused.len()),
+                format!(
+                    "{} bans couldn't be restored, the first because: {error}",
+                    restored.refused.len()
+                ),
             );
         }
         blocklist.each(|entry| {
@@ -89,7 +91,6 @@ pub(super) fn bring_together(
     for order in bans.values() {
         engine.policy_mut().restore([Past {
             target: order.target,
-            since: order.since,
             expires: order.expires(),
             offences: order.offences,
         }]);

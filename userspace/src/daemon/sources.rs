@@ -53,10 +53,10 @@ pub(super) fn start(
 ) -> Result<Sources, DaemonError> {
     let mut stored = HashMap::new();
     for position in store.read().positions()? {
-        let place: Position = position.place.parse().map_err(|source| DaemonError::Position {
-            name: position.source.clone(),
-            source,
-        })?;
+        let place: Position = position
+            .place
+            .parse()
+            .map_err(|source| DaemonError::Position { name: position.source.clone(), source })?;
         stored.insert(position.source, place);
     }
     let plan = source::plan(config.sources.as_deref(), Path::new("/"));

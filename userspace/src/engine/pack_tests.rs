@@ -9,14 +9,14 @@ use crate::config::Config;
 use crate::event::{Line, Timestamp, Verdict};
 use crate::format::{Decoder, Selection};
 use crate::policy::{Network, SuricataProof};
-use crate::rules::{PackTest, Packs, TestOutcome};
+use crate::rules::{Outcome as TestOutcome, PackTest, Packs};
 
 /// Feeds a test's lines to a fresh engine; what differs from what the test expects of the last one,
 /// one sentence each.
 pub fn run_pack_test(packs: &Arc<Packs>, test: &PackTest, now: Timestamp) -> Vec<String> {
     let config = Config { home: test.home.clone(), ..Config::default() };
     let mut engine =
-        Engine::new(Arc::clone(packs), &config, Network::default(), SuricataProof::default());
+        Engine::new(Arc::clone(packs), &config, Network::default(), SuricataProof::unknown());
     let mut decoder = Decoder::new(Selection::Only(test.format), TimeZone::UTC);
     let mut differences = vec!["expected at least one line, got none".to_owned()];
     for _ in 0..test.times {
@@ -68,9 +68,9 @@ mod tests {
             .tests()
             .iter()
             .flat_map(|test| {
-                run_pack_test(&packs, test, now)
-                    .into_iter()
-                    .map(move |difference| format!("{}: {difference}: {:?}", test.place, test.lines))
+                run_pack_test(&packs, test, now).into_iter().map(move |difference| {
+                    format!("{}: {difference}: {:?}", test.place, test.lines)
+                })
             })
             .collect();
         assert!(failures.is_empty(), "{}", failures.join("\n"));

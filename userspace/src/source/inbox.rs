@@ -155,9 +155,7 @@ impl<C> Inbox<C> {
                 return Received::Batch(batch);
             }
             state = match deadline {
-                None => {
-                    self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner)
-                }
+                None => self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {

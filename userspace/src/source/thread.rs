@@ -33,7 +33,9 @@ pub struct SourceHandle<C> {
 
 /// A source's thread couldn't be started.
 #[derive(Debug, thiserror::Error)]
-#[error("expected a thread to read `{path}`, got none; raise the limit of processes and open files")]
+#[error(
+    "expected a thread to read `{path}`, got none; raise the limit of processes and open files"
+)]
 pub struct SpawnError {
     /// The log.
     pub path: PathBuf,

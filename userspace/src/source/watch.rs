@@ -24,13 +24,10 @@ const FLOOR: Duration = Duration::from_secs(1);
 const UNWATCHED: Duration = Duration::from_millis(250);
 
 /// What matters of a file.
-const FILE: WatchMask =
-    WatchMask::MODIFY.union(WatchMask::ATTRIB).union(WatchMask::MOVE_SELF);
+const FILE: WatchMask = WatchMask::MODIFY.union(WatchMask::ATTRIB).union(WatchMask::MOVE_SELF);
 /// What matters of a directory: names that come, and files that become readable.
-const DIRECTORY: WatchMask = WatchMask::CREATE
-    .union(WatchMask::MOVED_TO)
-    .union(WatchMask::ATTRIB)
-    .union(WatchMask::ONLYDIR);
+const DIRECTORY: WatchMask =
+    WatchMask::CREATE.union(WatchMask::MOVED_TO).union(WatchMask::ATTRIB).union(WatchMask::ONLYDIR);
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -243,13 +243,7 @@ impl Reader {
         Step::Lines { lines, overlong: split.overlong, cut: split.cut }
     }
 
-    fn overlong(
-        &mut self,
-        bytes: &[u8],
-        line: Option<Vec<u8>>,
-        upto: u64,
-        cap: LineCap,
-    ) -> Step {
+    fn overlong(&mut self, bytes: &[u8], line: Option<Vec<u8>>, upto: u64, cap: LineCap) -> Step {
         let Some(end) = memchr(b'\n', bytes) else {
             self.mode = Mode::Overlong { upto: upto + bytes.len() as u64 };
             return if bytes.is_empty() { Step::End } else { Step::Onward };
