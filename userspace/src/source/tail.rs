@@ -60,7 +60,7 @@ pub struct Tail {
     left: VecDeque<FilePosition>,
     /// Where to go on, as long as that hasn't been found on the disk.
     stored: Option<Vec<FilePosition>>,
-    /// Files modified after this are successors of those that were read.
+    /// Where nothing is open: files modified after this are to be read.
     since: Option<i64>,
     start: Start,
     state: State,
@@ -94,15 +94,19 @@ impl Tail {
         now: Instant,
     ) -> Self {
         let start = if stored.is_some() { Start::Known } else { Start::Unseen };
-        let stored = stored.map(|Position::File(files)| files).filter(|files| !files.is_empty());
+        let (stored, left, since) = match stored {
+            Some(Position::File { files, left, since }) => (Some(files), left, since),
+            None => (None, Vec::new(), None),
+        };
+        let stored = stored.filter(|files| !files.is_empty());
         let mut tail = Self {
             source,
             path,
             cap,
             readers: VecDeque::new(),
-            left: VecDeque::new(),
+            left: left.into_iter().take(REMEMBERED).collect(),
             stored,
-            since: None,
+            since,
             start,
             state: State::Waiting,
             failing: None,
@@ -136,10 +140,12 @@ impl Tail {
 
     /// The place after the last line that was handed out.
     pub fn position(&self) -> Position {
-        Position::File(match &self.stored {
+        let files = match &self.stored {
             Some(stored) => stored.clone(),
             None => self.readers.iter().map(Reader::position).collect(),
-        })
+        };
+        let since = self.since.filter(|_| files.is_empty());
+        Position::File { files, left: self.left.iter().copied().collect(), since }
     }
 
     /// How it is doing.
@@ -217,18 +223,17 @@ impl Tail {
         reader.rewind();
         let found = siblings(&self.path).unwrap_or_default();
         let found: Vec<_> = found.iter().filter(|sibling| sibling.rotated).collect();
-        let saved = match self.copy(&found, &was, now) {
-            Some(copy) if copy.undelivered() > 0 => {
-                self.readers.insert(at, copy);
-                true
-            }
-            Some(copy) => {
-                self.remember(copy.position());
-                true
-            }
-            None => false,
-        };
-        self.reports.push(Report::Truncated { unread: Some(if saved { 0 } else { unread }) });
+        let copy = self.copy(&found, &was, now);
+        let known = usize::from(copy.is_some());
+        if let Some(copy) = copy {
+            self.readers[at].is_followed_after(copy.last_written());
+            self.readers.insert(at, copy);
+        }
+        // It may have been emptied more than once.
+        let copies = self.successors(Some(FileKey::at(&was)), was.modified, now).0;
+        let unread = if known + copies.len() > 0 { 0 } else { unread };
+        self.reports.push(Report::Truncated { unread: Some(unread) });
+        self.insert_copies(at + known, copies);
     }
 
     /// The newest of `candidates` that holds what `position` had read, opened there.
@@ -281,6 +286,7 @@ impl Tail {
     }
 
     fn remember(&mut self, position: FilePosition) {
+        self.left.retain(|left| FileKey::at(left) != FileKey::at(&position));
         self.left.push_back(position);
         if self.left.len() > REMEMBERED {
             self.left.pop_front();
@@ -291,21 +297,7 @@ impl Tail {
     fn look(&mut self, now: Instant) -> bool {
         match self.look_at_path(now) {
             Ok(new) => new,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if self.readers.is_empty() && self.since.is_none() {
-                    // What had the path before we came is no concern of ours.
-                    let old = siblings(&self.path).unwrap_or_default();
-                    let old = old.iter().filter(|sibling| sibling.rotated);
-                    self.since = Some(old.map(|old| old.modified).max().unwrap_or(i64::MIN));
-                }
-                if self.start == Start::Unseen {
-                    // Committed as "it was absent", so that it is read whole even if we are restarted.
-                    self.start = Start::Known;
-                    self.moved = true;
-                }
-                self.enter(State::Waiting);
-                false
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.look_at_nothing(now),
             Err(error) => {
                 self.enter(State::Failed(error.to_string()));
                 false
@@ -313,9 +305,39 @@ impl Tail {
         }
     }
 
+    /// Nothing has the path; what had it since the last look may still be there.
+    fn look_at_nothing(&mut self, now: Instant) -> bool {
+        self.enter(State::Waiting);
+        if self.start == Start::Unseen {
+            // Committed as "it was absent", so that it is read whole even if we are restarted.
+            self.start = Start::Known;
+            self.moved = true;
+        }
+        let last = self.readers.back().map(|last| last.position().modified);
+        let Some(since) = last.or(self.since) else {
+            // What had the path before we came is no concern of ours.
+            let old = siblings(&self.path).unwrap_or_default();
+            let old = old.iter().filter(|sibling| sibling.rotated);
+            self.since = Some(old.map(|old| old.modified).max().unwrap_or(i64::MIN));
+            return false;
+        };
+        let (successors, _) = self.successors(None, since, now);
+        let any = !successors.is_empty();
+        if any {
+            self.reports.push(Report::Rotated);
+            self.readers.extend(successors);
+            self.since = None;
+            self.moved = true;
+        }
+        any
+    }
+
     fn look_at_path(&mut self, now: Instant) -> io::Result<bool> {
         let metadata = fs::metadata(&self.path)?;
-        if self.readers.back().is_some_and(|last| last.key() == FileKey::of(&metadata)) {
+        if let Some(last) = self.readers.back_mut()
+            && last.key() == FileKey::of(&metadata)
+        {
+            last.is_followed_after(modified(&metadata));
             self.enter(self.failing.clone().map_or(State::Reading, State::Failed));
             return Ok(false);
         }
@@ -335,7 +357,11 @@ impl Tail {
         let new = match self.readers.iter().position(|reader| reader.key() == key) {
             Some(at) => self.readers.remove(at),
             None => {
-                let (successors, all) = self.successors(key, now);
+                let last = self.readers.back().map(|last| last.position().modified);
+                let (successors, all) = match last.or(self.since) {
+                    Some(since) => self.successors(Some(key), since, now),
+                    None => (Vec::new(), true),
+                };
                 if !all {
                     self.readers.extend(successors);
                     return Ok(true);
@@ -385,31 +411,40 @@ impl Tail {
 
     /// Files that had the path and lost it between two looks, oldest first, and whether these are all:
     /// of many, a few are opened at a time.
-    fn successors(&self, current: FileKey, now: Instant) -> (Vec<Reader>, bool) {
-        let last = self.readers.back().map(|last| last.position().modified);
-        let Some(since) = last.or(self.since) else { return (Vec::new(), true) };
+    fn successors(
+        &self,
+        current: Option<FileKey>,
+        since: i64,
+        now: Instant,
+    ) -> (Vec<Reader>, bool) {
         let mut found = Vec::new();
         for sibling in siblings(&self.path).unwrap_or_default() {
-            let after = sibling.rotated && sibling.modified > since && sibling.size > 0;
-            if !after || sibling.key == current || self.reads(sibling.key) {
+            let ours = Some(sibling.key) == current || self.reads(sibling.key);
+            if ours || !sibling.is_successor(since) {
                 continue;
             }
             if found.len() == OPEN {
                 return (found, false);
             }
-            let Ok(file) = open(&sibling.path) else { continue };
-            // A copy of what was read.
-            let read = self.readers.iter().map(Reader::position).chain(self.left.iter().copied());
-            let known = |position: FilePosition| {
-                position.offset > 0 && position.head.matches(&file).unwrap_or(false)
-            };
-            if !read.map(known).any(|known| known)
-                && let Ok(reader) = Reader::at_beginning(file, now)
-            {
+            if let Ok(Some(reader)) = self.successor(&sibling, now) {
                 found.push(reader);
             }
         }
         (found, true)
+    }
+
+    /// Opens a successor; `None` where it is, under another name, what was read already.
+    fn successor(&self, sibling: &Sibling, now: Instant) -> io::Result<Option<Reader>> {
+        let file = open(&sibling.path)?;
+        let read = self.readers.iter().map(Reader::position).chain(self.left.iter().copied());
+        for known in read.filter(|known| known.offset > 0) {
+            if known.head.matches(&file)? {
+                // Left, and written to since.
+                let grown = FileKey::at(&known) == sibling.key && known.offset < sibling.size;
+                return grown.then(|| Reader::resume(file, &known, now)).transpose();
+            }
+        }
+        Reader::at_beginning(file, now).map(Some)
     }
 
     /// Finds the stored position on the disk. False as long as that must be tried again.
@@ -482,13 +517,47 @@ impl Tail {
                 });
             }
         }
-        if readers.is_empty() && here.is_none() {
+        let since = stored.last().map_or(i64::MIN, |last| last.modified);
+        let anything = here.is_some() || candidates.iter().any(|file| file.is_successor(since));
+        if readers.is_empty() && !anything {
             return Ok(false);
         }
-        self.since = stored.last().map(|last| last.modified);
+        self.since = Some(since);
         self.readers = readers;
         self.reports.extend(reports);
+        if let Some(last) = stored.last().filter(|last| last.offset == 0) {
+            self.emptied_before_read(last, now)?;
+        }
         Ok(true)
+    }
+
+    /// Of a file of which nothing had been read, its own beginning can't tell whether it was emptied
+    /// since; copies beside it that it doesn't begin like can.
+    fn emptied_before_read(&mut self, position: &FilePosition, now: Instant) -> io::Result<()> {
+        let (copies, _) = self.successors(Some(FileKey::at(position)), position.modified, now);
+        let Some(last) = self.readers.back().filter(|last| last.key() == FileKey::at(position))
+        else {
+            return Ok(());
+        };
+        let mut saved = Vec::new();
+        for copy in copies {
+            if !copy.is_beginning_of(last)? {
+                saved.push(copy);
+            }
+        }
+        if !saved.is_empty() {
+            self.reports.push(Report::Truncated { unread: Some(0) });
+        }
+        self.insert_copies(self.readers.len() - 1, saved);
+        Ok(())
+    }
+
+    /// Reads these copies before the file at `at`, of which they were made.
+    fn insert_copies(&mut self, at: usize, copies: Vec<Reader>) {
+        for mut copy in copies.into_iter().rev() {
+            copy.copy = true;
+            self.readers.insert(at, copy);
+        }
     }
 
     fn reads(&self, key: FileKey) -> bool {

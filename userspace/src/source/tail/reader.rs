@@ -25,7 +25,7 @@ const LINES: usize = 1000;
 const BACK: u64 = 1 << 20;
 
 /// What makes two names the same file.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(in super::super) struct FileKey {
     pub(super) device: u64,
     pub(super) inode: u64,
@@ -92,6 +92,8 @@ pub(super) struct Reader {
     offset: u64,
     mode: Mode,
     last: Look,
+    /// When it was last written to at the last look at which it had the log's path, or at the first.
+    modified: i64,
     /// No line ends between the offset and here, unless a step says otherwise.
     looked_at: u64,
     /// The look at which there was nothing more.
@@ -113,6 +115,7 @@ impl Reader {
             offset: 0,
             mode: Mode::Lines,
             last: Look { size: metadata.len(), modified: modified(&metadata) },
+            modified: modified(&metadata),
             looked_at: 0,
             ended: None,
             copy: false,
@@ -132,6 +135,7 @@ impl Reader {
     pub(super) fn resume(file: File, position: &FilePosition, now: Instant) -> io::Result<Self> {
         let mut reader = Self::at_beginning(file, now)?;
         reader.head = position.head;
+        reader.modified = position.modified;
         reader.enter(position.offset);
         Ok(reader)
     }
@@ -143,7 +147,7 @@ impl Reader {
             inode: self.key.inode,
             head: self.head,
             offset: self.offset,
-            modified: self.last.modified,
+            modified: self.modified,
         }
     }
 
@@ -168,6 +172,22 @@ impl Reader {
     /// Bytes known to be there that weren't delivered: `unread`, and the line without an end.
     pub(super) const fn undelivered(&self) -> u64 {
         self.last.size.saturating_sub(self.offset)
+    }
+
+    /// Only what is modified after this comes after it: its own last change while it has the log's path,
+    /// or that of a copy made of it.
+    pub(super) const fn is_followed_after(&mut self, modified: i64) {
+        self.modified = modified;
+    }
+
+    /// When it was last written to, as far as we saw.
+    pub(super) const fn last_written(&self) -> i64 {
+        self.last.modified
+    }
+
+    /// Whether `other` begins with what is in this file.
+    pub(super) fn is_beginning_of(&self, other: &Self) -> io::Result<bool> {
+        Head::read(&self.file, self.last.size)?.matches(&other.file)
     }
 
     /// Begins anew, after the file was emptied.
@@ -197,7 +217,8 @@ impl Reader {
             _ => None,
         };
         // After reading: were it before, another file's bytes could still come through.
-        if !self.head.matches(&self.file)? {
+        let emptied = self.offset == 0 && look.size < self.last.size;
+        if emptied || !self.head.matches(&self.file)? {
             return Ok(Step::Replaced(self.undelivered()));
         }
         if look.size < from + lead {

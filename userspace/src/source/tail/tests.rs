@@ -358,7 +358,7 @@ fn a_reused_inode_is_another_file() {
     // Whether the inode is really reused is the filesystem's choice; a position says that it is.
     fs::remove_file(bench.path("log")).unwrap();
     bench.write("log", "2, of the new file, which is longer\n");
-    let Some(Position::File(files)) = &mut bench.committed else { panic!() };
+    let Some(Position::File { files, .. }) = &mut bench.committed else { panic!() };
     files[0].inode = FileKey::of(&fs::metadata(bench.dir.path().join("log")).unwrap()).inode;
     bench.start();
     let (lines, reports) = bench.drain();
@@ -376,7 +376,7 @@ fn a_renumbered_device_or_a_restored_copy_is_the_same_file() {
         bench.drain();
         bench.stop();
         bench.write("log", "new\n");
-        let Some(Position::File(files)) = &mut bench.committed else { panic!() };
+        let Some(Position::File { files, .. }) = &mut bench.committed else { panic!() };
         files[0].device += device;
         files[0].inode += inode;
         bench.start();
