@@ -261,11 +261,7 @@ mod tests {
             ),
             (
                 &["var/log/suricata/fast.log", "var/log/suricata/eve.json", "var/log/auth.log"],
-                &[
-                    "+var/log/suricata/eve.json",
-                    "-var/log/suricata/fast.log",
-                    "+var/log/auth.log",
-                ],
+                &["+var/log/suricata/eve.json", "-var/log/suricata/fast.log", "+var/log/auth.log"],
             ),
         ] {
             assert_eq!(Host::with(files).plan(), expected, "{files:?}");
@@ -295,8 +291,8 @@ mod tests {
         let (file, link) = (dir.path().join("auth.log"), dir.path().join("link"));
         File::create(&file).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        let sources =
-            [file, link].map(|path| SourceConfig { format: Format::Syslog, input: Input::File(path) });
+        let sources = [file, link]
+            .map(|path| SourceConfig { format: Format::Syslog, input: Input::File(path) });
         assert_eq!(plan(Some(&sources), Path::new("/")).sources.len(), 1);
     }
 }

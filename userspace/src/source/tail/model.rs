@@ -21,17 +21,26 @@ const KEPT: usize = 4;
 #[derive(Clone, Debug)]
 enum Op {
     /// Lines to whatever has the log's name, which is made where it is absent.
-    Write { lines: usize, length: usize },
+    Write {
+        lines: usize,
+        length: usize,
+    },
     /// The beginning of a line, or the end of one that was begun.
     Part,
     /// Lines to the file that was renamed last, whose writer hasn't noticed.
     WriteOld,
-    Rotate { create: bool },
-    CopyTruncate { copy: bool },
+    Rotate {
+        create: bool,
+    },
+    CopyTruncate {
+        copy: bool,
+    },
     Delete,
     Poll,
     Drain,
-    Stop { commit: bool },
+    Stop {
+        commit: bool,
+    },
     Start,
     Wait,
 }
@@ -243,9 +252,8 @@ impl World {
             self.held.push(file);
         }
         // Whoever follows may not have seen that there was anything to be emptied.
-        let known = self
-            .position(key)
-            .is_some_and(|position| position.offset > 0 || self.tail.is_none());
+        let known =
+            self.position(key).is_some_and(|position| position.offset > 0 || self.tail.is_none());
         if !copy || !known {
             let excuse = if copy { Excuse::Unknowable } else { self.excuse_for(key) };
             self.excuse(&content, excuse);

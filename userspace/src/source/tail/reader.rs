@@ -6,6 +6,7 @@
 
 use std::fs::{File, Metadata};
 use std::io;
+use std::iter;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Instant;
@@ -32,7 +33,7 @@ pub(in super::super) struct FileKey {
 }
 
 impl FileKey {
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    pub(in super::super) fn of(metadata: &Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
@@ -264,13 +265,7 @@ impl Reader {
         Step::Lines { lines, overlong: split.overlong, cut: split.cut }
     }
 
-    fn overlong(
-        &mut self,
-        bytes: &[u8],
-        line: Option<Vec<u8>>,
-        upto: u64,
-        cap: LineCap,
-    ) -> Step {
+    fn overlong(&mut self, bytes: &[u8], line: Option<Vec<u8>>, upto: u64, cap: LineCap) -> Step {
         let Some(end) = memchr(b'\n', bytes) else {
             self.mode = Mode::Overlong { upto: upto + bytes.len() as u64 };
             return if bytes.is_empty() { Step::End } else { Step::Onward };
@@ -283,7 +278,7 @@ impl Reader {
         self.mode = Mode::Lines;
         let kept = kept(&line, cap);
         let taken = usize::try_from(length + 1).unwrap_or(usize::MAX);
-        let lines = Lines::new(line, vec![0..kept], taken);
+        let lines = Lines::new(line, iter::once(0..kept).collect(), taken);
         Step::Lines { lines, overlong: 1, cut: length.saturating_sub(cap.bytes() as u64) }
     }
 

@@ -98,9 +98,7 @@ fn is_rotation_of(name: &OsStr, base: &OsStr) -> bool {
     }
     let Some(dot) = base.iter().rposition(|&byte| byte == b'.') else { return false };
     let (stem, extension) = base.split_at(dot);
-    name.strip_prefix(stem)
-        .and_then(|rest| rest.strip_suffix(extension))
-        .is_some_and(is_serial)
+    name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension)).is_some_and(is_serial)
 }
 
 /// `.1`, `-20240131`, `.2024-01-31T10:00:00`.

@@ -36,8 +36,7 @@ impl Bench {
     }
 
     fn write(&mut self, name: &str, text: impl AsRef<[u8]>) {
-        let mut file =
-            OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
+        let mut file = OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
         file.write_all(text.as_ref()).unwrap();
         self.touch(&file);
     }
@@ -443,10 +442,7 @@ fn what_is_no_file_is_an_error_until_it_is_one() {
     fs::create_dir(bench.path("log")).unwrap();
     bench.start();
     let (_, reports) = bench.drain();
-    assert_eq!(
-        reports,
-        [Report::Failed { error: "expected a file, got a directory".to_owned() }]
-    );
+    assert_eq!(reports, [Report::Failed { error: "expected a file, got a directory".to_owned() }]);
     assert_eq!(bench.drain().1, [], "said once");
     fs::remove_dir(bench.path("log")).unwrap();
     bench.write("log", "1\n");
@@ -524,7 +520,10 @@ fn a_line_longer_than_a_chunk_but_not_than_the_cap_is_whole() {
     bench.start();
     let long = "x".repeat(300_000);
     bench.write("log", format!("{long}\nshort\n{long}\n"));
-    assert_eq!(bench.drain(), (vec![long.clone(), "short".to_owned(), long], vec![Report::Appeared]));
+    assert_eq!(
+        bench.drain(),
+        (vec![long.clone(), "short".to_owned(), long], vec![Report::Appeared])
+    );
 }
 
 #[test]
