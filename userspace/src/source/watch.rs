@@ -256,7 +256,11 @@ mod tests {
         let mut bench = Bench::new("later/log");
         assert!(!bench.watch(&[]));
         fs::create_dir(bench.path("later")).unwrap();
-        assert!(bench.watch(&[]));
+        assert!(!bench.watcher.watch(std::iter::empty()), "not every time");
+        bench.watcher.floor = Duration::from_millis(1);
+        assert_eq!(bench.watcher.wait(), Woken::Floor);
+        bench.watcher.floor = Duration::from_secs(600);
+        assert!(bench.watcher.watch(std::iter::empty()));
         drop(File::create(bench.path("later/log")).unwrap());
         assert_eq!(bench.watcher.wait(), Woken::Changed);
     }

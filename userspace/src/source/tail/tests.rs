@@ -2,8 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::SystemTime;
+
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::super::batch::Loss;
 use super::*;
@@ -171,6 +173,7 @@ fn rename_and_create_loses_nothing_and_nothing_comes_twice() {
     assert_eq!((lines, reports), (vec!["3, to the old file".to_owned()], vec![Report::Rotated]));
     // The writer hasn't opened the new file: the old one is kept as long as that takes.
     bench.wait(LINGER * 10);
+    assert_eq!(bench.lines(), [""; 0]);
     bench.write("log.1", "and ended\n");
     assert_eq!(bench.lines(), ["4, begun and ended"]);
     bench.write("log", "6\n");
@@ -277,6 +280,27 @@ fn copytruncate_over_unread_lines_is_made_good_from_the_copy() {
         assert_eq!(lines, ["1", "2", "3, longer than what was there before"], "away: {away}");
         assert!(reports.iter().all(|report| report.loss() == Loss::None), "{reports:?}");
         assert_eq!(bench.open_files(), 1);
+    }
+}
+
+#[test]
+fn copytruncate_before_anything_was_read_is_too() {
+    for away in [true, false] {
+        let mut bench = Bench::new();
+        bench.write("log", "");
+        bench.start().drain();
+        bench.stop();
+        bench.write("log", "1\n2\n");
+        if !away {
+            bench.start();
+        }
+        bench.copytruncate(Some("log.1"));
+        if away {
+            bench.start();
+        }
+        let (lines, reports) = bench.drain();
+        assert_eq!(lines, ["1", "2"], "away: {away}");
+        assert_eq!(reports, [Report::Truncated { unread: Some(0) }]);
     }
 }
 
@@ -455,6 +479,46 @@ fn what_is_no_file_is_an_error_until_it_is_one() {
     let (lines, _) = bench.drain();
     assert_eq!(lines, ["2"], "what is open goes on being read");
     assert!(matches!(bench.tail.as_ref().unwrap().state(), State::Failed(_)));
+}
+
+#[test]
+fn an_unreadable_file_is_an_error_until_it_is_readable() {
+    // Root may read everything: a thread that gives that up, and its capabilities with it.
+    std::thread::spawn(|| {
+        let none = CapabilitySet::empty();
+        let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+        set_capabilities(None, sets).unwrap();
+        let mut bench = Bench::new();
+        bench.write("log", "before us\n");
+        let file = OpenOptions::new().append(true).open(bench.path("log")).unwrap();
+        let readable = |file: &File, mode| {
+            file.set_permissions(fs::Permissions::from_mode(mode)).unwrap();
+        };
+        readable(&file, 0o000);
+        bench.start();
+        let (_, reports) = bench.drain();
+        assert!(matches!(&reports[..], [Report::Failed { .. }]), "{reports:?}");
+        (&file).write_all(b"since we look\n").unwrap();
+        readable(&file, 0o600);
+        let (lines, reports) = bench.drain();
+        assert_eq!((lines, reports), (vec!["since we look".to_owned()], vec![Report::Recovered]));
+
+        bench.rename("log", "log.1");
+        bench.write("log", "of the new file\n");
+        let new = File::open(bench.path("log")).unwrap();
+        readable(&new, 0o000);
+        (&file).write_all(b"to the old file\n").unwrap();
+        let (lines, reports) = bench.drain();
+        assert_eq!(lines, ["to the old file"]);
+        assert!(matches!(&reports[..], [Report::Failed { .. }]), "{reports:?}");
+        bench.stop();
+        bench.start();
+        assert_eq!(bench.drain().0, [""; 0]);
+        readable(&new, 0o600);
+        assert_eq!(bench.lines(), ["of the new file"]);
+    })
+    .join()
+    .unwrap();
 }
 
 #[test]
