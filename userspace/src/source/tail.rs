@@ -7,10 +7,12 @@
 //! a newer one.
 
 mod reader;
+mod resume;
+mod rotation;
 mod siblings;
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use rustix::io::Errno;
 pub(super) use self::reader::FileKey;
 use self::reader::{Reader, Step, modified};
 pub(super) use self::siblings::parent;
-use self::siblings::{Sibling, open, siblings};
+use self::siblings::{open, siblings};
 use super::batch::{Batch, Lines, Report};
 use super::lines::LineCap;
 use super::position::{FilePosition, Position};
@@ -201,11 +203,12 @@ impl Tail {
                 }
                 Ok(Step::End) if reader.copy => self.leave_one(at),
                 Ok(Step::End) => at += 1,
+                // NFS: what is open is no use any more, and has to be found anew.
                 Err(error) if error.raw_os_error() == Some(Errno::STALE.raw_os_error()) => {
                     self.stored = Some(self.readers.iter().map(Reader::position).collect());
                     self.readers.clear();
                     self.enter(State::Failed(error.to_string()));
-                    return Some(Polled::Busy);
+                    return Some(Polled::Idle);
                 }
                 Err(error) => {
                     self.failing = Some(error.to_string());
@@ -214,51 +217,6 @@ impl Tail {
             }
         }
         None
-    }
-
-    /// The file at `at` was emptied: what was in it may survive in a copy (logrotate's copytruncate).
-    fn replaced(&mut self, at: usize, unread: u64, now: Instant) {
-        let Some(reader) = self.readers.get_mut(at) else { return };
-        let was = reader.position();
-        reader.rewind();
-        let found = siblings(&self.path).unwrap_or_default();
-        let found: Vec<_> = found.iter().filter(|sibling| sibling.rotated).collect();
-        let copy = self.copy(&found, &was, now);
-        let known = usize::from(copy.is_some());
-        if let Some(copy) = copy {
-            self.readers[at].is_followed_after(copy.last_written());
-            self.readers.insert(at, copy);
-        }
-        // It may have been emptied more than once.
-        let copies = self.successors(Some(FileKey::at(&was)), was.modified, now).0;
-        let unread = if known + copies.len() > 0 { 0 } else { unread };
-        self.reports.push(Report::Truncated { unread: Some(unread) });
-        self.insert_copies(at + known, copies);
-    }
-
-    /// The newest of `candidates` that holds what `position` had read, opened there.
-    fn copy(
-        &self,
-        candidates: &[&Sibling],
-        position: &FilePosition,
-        now: Instant,
-    ) -> Option<Reader> {
-        if position.offset == 0 {
-            return None;
-        }
-        candidates
-            .iter()
-            .rev()
-            .filter(|sibling| sibling.size >= position.offset && !self.reads(sibling.key))
-            .find_map(|sibling| {
-                let file = open(&sibling.path).ok()?;
-                if !position.head.matches(&file).ok()? {
-                    return None;
-                }
-                let mut reader = Reader::resume(file, position, now).ok()?;
-                reader.copy = true;
-                Some(reader)
-            })
     }
 
     /// Leaves the old files that nobody writes to any more.
@@ -385,179 +343,6 @@ impl Tail {
         self.moved = true;
         self.enter(State::Reading);
         Ok(true)
-    }
-
-    /// The file that has the path now, opened where it is to be read from.
-    fn newcomer(&self, file: File, now: Instant) -> io::Result<Reader> {
-        let metadata = file.metadata()?;
-        let (key, size) = (FileKey::of(&metadata), metadata.len());
-        match self.start {
-            Start::Unseen => return Reader::at_end(file, size, now),
-            Start::Was { key: was, size: at } if was == key && at <= size => {
-                return Reader::at_end(file, at, now);
-            }
-            Start::Was { .. } | Start::Known => {}
-        }
-        // A file that comes back, or one that an editor has written anew with what we have read.
-        let last = self.readers.back().map(Reader::position);
-        for known in self.left.iter().chain(&last) {
-            let same = FileKey::at(known) == key || known.head.is_full();
-            if same && known.offset <= size && known.offset > 0 && known.head.matches(&file)? {
-                return Reader::resume(file, known, now);
-            }
-        }
-        Reader::at_beginning(file, now)
-    }
-
-    /// Files that had the path and lost it between two looks, oldest first, and whether these are all:
-    /// of many, a few are opened at a time.
-    fn successors(
-        &self,
-        current: Option<FileKey>,
-        since: i64,
-        now: Instant,
-    ) -> (Vec<Reader>, bool) {
-        let mut found = Vec::new();
-        for sibling in siblings(&self.path).unwrap_or_default() {
-            let ours = Some(sibling.key) == current || self.reads(sibling.key);
-            if ours || !sibling.is_successor(since) {
-                continue;
-            }
-            if found.len() == OPEN {
-                return (found, false);
-            }
-            if let Ok(Some(reader)) = self.successor(&sibling, now) {
-                found.push(reader);
-            }
-        }
-        (found, true)
-    }
-
-    /// Opens a successor; `None` where it is, under another name, what was read already.
-    fn successor(&self, sibling: &Sibling, now: Instant) -> io::Result<Option<Reader>> {
-        let file = open(&sibling.path)?;
-        let read = self.readers.iter().map(Reader::position).chain(self.left.iter().copied());
-        for known in read.filter(|known| known.offset > 0) {
-            if known.head.matches(&file)? {
-                // Left, and written to since.
-                let grown = FileKey::at(&known) == sibling.key && known.offset < sibling.size;
-                return grown.then(|| Reader::resume(file, &known, now)).transpose();
-            }
-        }
-        Reader::at_beginning(file, now).map(Some)
-    }
-
-    /// Finds the stored position on the disk. False as long as that must be tried again.
-    fn resume(&mut self, now: Instant) -> bool {
-        let Some(stored) = self.stored.take() else { return true };
-        match self.find(&stored, now) {
-            Ok(true) => true,
-            Ok(false) => {
-                self.stored = Some(stored);
-                self.enter(State::Waiting);
-                false
-            }
-            Err(error) => {
-                self.stored = Some(stored);
-                self.enter(match error.kind() {
-                    io::ErrorKind::NotFound => State::Waiting,
-                    _ => State::Failed(error.to_string()),
-                });
-                false
-            }
-        }
-    }
-
-    /// Opens what `stored` names. False where nothing of it is there, nor anything at the path: the
-    /// filesystem may not be mounted yet.
-    fn find(&mut self, stored: &[FilePosition], now: Instant) -> io::Result<bool> {
-        let mut candidates = match siblings(&self.path) {
-            // The log may be readable where its directory isn't.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
-            siblings => siblings?,
-        };
-        let here = match open(&self.path) {
-            Ok(file) => {
-                let metadata = file.metadata()?;
-                Some(Sibling {
-                    path: self.path.clone(),
-                    key: FileKey::of(&metadata),
-                    size: metadata.len(),
-                    modified: modified(&metadata),
-                    rotated: false,
-                })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        candidates.extend(here.clone());
-        let mut readers = VecDeque::new();
-        let mut reports = Vec::new();
-        for (at, position) in stored.iter().enumerate() {
-            let same = |file: &&Sibling| file.key == FileKey::at(position);
-            if let Some(file) = candidates.iter().find(same)
-                && let Ok(file) = open(&file.path)
-                && position.head.matches(&file)?
-            {
-                readers.push_back(Reader::resume(file, position, now)?);
-                continue;
-            }
-            let copies = candidates.iter().filter(|file| file.rotated);
-            let copies = copies.chain(here.iter().filter(|_| position.head.is_full()));
-            if let Some(mut copy) = self.copy(&copies.collect::<Vec<_>>(), position, now) {
-                copy.copy = here.as_ref().is_none_or(|here| here.key != copy.key());
-                readers.push_back(copy);
-                continue;
-            }
-            // A later file is read only when the earlier ones have nothing more.
-            if position.offset > 0 && stored[at + 1..].iter().all(|later| later.offset == 0) {
-                reports.push(match here.as_ref().filter(|here| same(here)) {
-                    Some(_) => Report::Truncated { unread: None },
-                    None => Report::Missing,
-                });
-            }
-        }
-        let since = stored.last().map_or(i64::MIN, |last| last.modified);
-        let anything = here.is_some() || candidates.iter().any(|file| file.is_successor(since));
-        if readers.is_empty() && !anything {
-            return Ok(false);
-        }
-        self.since = Some(since);
-        self.readers = readers;
-        self.reports.extend(reports);
-        if let Some(last) = stored.last().filter(|last| last.offset == 0) {
-            self.emptied_before_read(last, now)?;
-        }
-        Ok(true)
-    }
-
-    /// Of a file of which nothing had been read, its own beginning can't tell whether it was emptied
-    /// since; copies beside it that it doesn't begin like can.
-    fn emptied_before_read(&mut self, position: &FilePosition, now: Instant) -> io::Result<()> {
-        let (copies, _) = self.successors(Some(FileKey::at(position)), position.modified, now);
-        let Some(last) = self.readers.back().filter(|last| last.key() == FileKey::at(position))
-        else {
-            return Ok(());
-        };
-        let mut saved = Vec::new();
-        for copy in copies {
-            if !copy.is_beginning_of(last)? {
-                saved.push(copy);
-            }
-        }
-        if !saved.is_empty() {
-            self.reports.push(Report::Truncated { unread: Some(0) });
-        }
-        self.insert_copies(self.readers.len() - 1, saved);
-        Ok(())
-    }
-
-    /// Reads these copies before the file at `at`, of which they were made.
-    fn insert_copies(&mut self, at: usize, copies: Vec<Reader>) {
-        for mut copy in copies.into_iter().rev() {
-            copy.copy = true;
-            self.readers.insert(at, copy);
-        }
     }
 
     fn reads(&self, key: FileKey) -> bool {
