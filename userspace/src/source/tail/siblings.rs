@@ -23,6 +23,13 @@ pub(super) struct Sibling {
     pub(super) rotated: bool,
 }
 
+impl Sibling {
+    /// Whether it had the log's name, and was written to after `since`.
+    pub(super) const fn is_successor(&self, since: i64) -> bool {
+        self.rotated && self.modified > since && self.size > 0
+    }
+}
+
 /// The regular files in the log's directory, the log itself left out; where the log is a symbolic
 /// link, also those in its target's directory. Oldest first.
 pub(super) fn siblings(log: &Path) -> io::Result<Vec<Sibling>> {
