@@ -1,1 +1,2 @@
 //! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap.
+pub mod netns;
