@@ -28,6 +28,21 @@ pub mod map {
     pub const PREFILTER: &str = "PREFILTER";
     /// Announced drops: ring buffer of [`super::DropEvent`].
     pub const EVENTS: &str = "EVENTS";
+
+    /// The maps that are pinned. The program has others, whose content an upgrade may forget.
+    pub const PINNED: [&str; 10] = [
+        BANS_V4, BANS_V6, NETS_V4, NETS_V6, ALLOW_V4, ALLOW_V6, SETTINGS, COUNTERS, PREFILTER,
+        EVENTS,
+    ];
+}
+
+/// Names of the programs in the object.
+pub mod program {
+    /// The one that is attached.
+    pub const RAVELIN: &str = "ravelin";
+    /// The one that carries out an [`Amendment`](crate::amendment::Amendment). It is never attached: userspace runs it by
+    /// `BPF_PROG_TEST_RUN`.
+    pub const AMEND: &str = "amend";
 }
 
 /// Expiry of a ban that never lapses.

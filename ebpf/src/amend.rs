@@ -1,94 +1,54 @@
-//! A second program, never attached: userspace has it run to change an entry where it lies. See
-//! [`ravelin_common::amendment`].
-
-use core::mem::offset_of;
+//! Changes a ban where it lies, on behalf of userspace: see [`ravelin_common::amendment`].
 
 use aya_ebpf::bindings::xdp_action::XDP_ABORTED;
-use aya_ebpf::btf_maps::lpm_trie::Key;
-use aya_ebpf::macros::xdp;
-use aya_ebpf::programs::XdpContext;
 use ravelin_common::amendment::{AMENDED, Amendment, NO_SUCH_ENTRY, Table};
 use ravelin_common::packet::Frame as _;
 
 use crate::ban::Ban;
 use crate::frame::XdpFrame;
 use crate::maps;
+use crate::prefix::Prefix;
 
-const BANS_V4: u32 = Table::BansV4 as u32;
-const BANS_V6: u32 = Table::BansV6 as u32;
-const NETS_V4: u32 = Table::NetsV4 as u32;
-const NETS_V6: u32 = Table::NetsV6 as u32;
+const WORDS: usize = size_of::<Amendment>() / 8;
 
 /// Does what the [`Amendment`] in place of a frame says.
-#[expect(missing_docs, unreachable_pub, reason = "the macro writes a function without a comment")]
-#[xdp]
-pub fn amend(ctx: XdpContext) -> u32 {
-    let frame = XdpFrame::new(&ctx);
-    let Some(told) = frame.bytes::<{ Amendment::SIZE }>(0) else { return XDP_ABORTED };
-    match entry(told) {
+#[inline(always)]
+pub(crate) fn amend(frame: &XdpFrame) -> u32 {
+    let Some([place, high, low, expires_ns, rest]) = frame.words::<8, WORDS>(0) else {
+        return XDP_ABORTED;
+    };
+    let [table, prefix_len] = halves(*place);
+    let [flags, _reserved] = halves(*rest);
+    match find(table, [*high, *low], prefix_len) {
         Some(ban) => {
-            ban.amend(
-                u64_at(told, offset_of!(Amendment, expires_ns)),
-                u32_at(told, offset_of!(Amendment, flags)),
-            );
+            ban.amend(u64::from_ne_bytes(*expires_ns), flags);
             AMENDED
         }
         None => NO_SUCH_ENTRY,
     }
 }
 
-/// A trie's key with its data aligned: the compiler copies by eight bytes, and the verifier takes that
-/// on the stack only where it is aligned. A [`Key`] alone may be placed either way.
-#[repr(C, align(8))]
-struct Aligned<const N: usize> {
-    _before: u32,
-    key: Key<[u8; N]>,
-}
-
-impl<const N: usize> Aligned<N> {
-    #[inline(always)]
-    fn new(told: &[u8; Amendment::SIZE]) -> Self {
-        let prefix_len = u32_at(told, offset_of!(Amendment, prefix_len));
-        Self { _before: 0, key: Key::new(prefix_len, key(told)) }
-    }
-}
-
 #[inline(always)]
-fn entry(told: &[u8; Amendment::SIZE]) -> Option<&'static Ban> {
-    match u32_at(told, offset_of!(Amendment, table)) {
+fn find(table: u32, key: [[u8; 8]; 2], prefix_len: u32) -> Option<&'static Ban> {
+    const BANS_V4: u32 = Table::BansV4 as u32;
+    const BANS_V6: u32 = Table::BansV6 as u32;
+    const NETS_V4: u32 = Table::NetsV4 as u32;
+    const NETS_V6: u32 = Table::NetsV6 as u32;
+
+    let [network, _host] = key;
+    let [a, b, c, d, ..] = network;
+    match table {
         // SAFETY: as in `decide`: the reference stays valid for this run.
-        BANS_V4 => unsafe { maps::BANS_V4.get(key(told)) },
+        BANS_V4 => unsafe { maps::BANS_V4.get([a, b, c, d]) },
         // SAFETY: likewise.
-        BANS_V6 => unsafe { maps::BANS_V6.get(key(told)) },
-        NETS_V4 => maps::NETS_V4.get(&Aligned::new(told).key),
-        NETS_V6 => maps::NETS_V6.get(&Aligned::new(told).key),
+        BANS_V6 => unsafe { maps::BANS_V6.get(network) },
+        NETS_V4 => maps::NETS_V4.get(Prefix::new(halves(network), prefix_len).key()),
+        NETS_V6 => maps::NETS_V6.get(Prefix::new(key.map(u64::from_ne_bytes), prefix_len).key()),
         _ => None,
     }
 }
 
 #[inline(always)]
-fn key<const N: usize>(told: &[u8; Amendment::SIZE]) -> [u8; N] {
-    at(told, offset_of!(Amendment, key))
-}
-
-#[inline(always)]
-fn u32_at(told: &[u8; Amendment::SIZE], offset: usize) -> u32 {
-    u32::from_ne_bytes(at(told, offset))
-}
-
-#[inline(always)]
-fn u64_at(told: &[u8; Amendment::SIZE], offset: usize) -> u64 {
-    u64::from_ne_bytes(at(told, offset))
-}
-
-/// `N` bytes from `offset` on; both are constants that lie inside.
-#[inline(always)]
-fn at<const N: usize>(told: &[u8; Amendment::SIZE], offset: usize) -> [u8; N] {
-    let mut bytes = [0; N];
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        if let Some(from) = told.get(offset + i) {
-            *byte = *from;
-        }
-    }
-    bytes
+const fn halves([a, b, c, d, e, f, g, h]: [u8; 8]) -> [u32; 2] {
+    [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
 }

@@ -32,13 +32,13 @@ impl Ban {
         flags & FLAG_HOLDS_ALLOWED != 0
     }
 
-    /// Gives it another expiry and other flags, and leaves what it has counted.
+    /// Gives it another expiry and other flags.
     #[inline(always)]
     pub(crate) fn amend(&self, expires_ns: u64, flags: u32) {
         let entry = self.0.get();
-        // SAFETY: as in `holds`; each field is one write, so that no reader sees half of one.
+        // SAFETY: as in `holds`; userspace, which alone changes bans, changes one at a time.
         unsafe { ptr::write_volatile(&raw mut (*entry).flags, flags) };
-        // SAFETY: likewise.
+        // SAFETY: as above.
         unsafe { ptr::write_volatile(&raw mut (*entry).expires_ns, expires_ns) };
     }
 

@@ -1,65 +1,70 @@
-//! Whether a source's frame is dropped.
+//! Whether a packet is dropped.
 
-use aya_ebpf::btf_maps::lpm_trie::Key;
-use ravelin_common::packet::Source;
+use ravelin_common::packet::{Ipv4, Ipv6, Packet};
 use ravelin_common::prefilter::Bit;
 use ravelin_common::{Reason, Settings};
 
 use crate::ban::Ban;
-use crate::{clock, maps};
+use crate::cpu::Cpu;
+use crate::maps;
+use crate::prefix::Prefix;
 
-/// What becomes of a frame: dropped by `ban`, or passed where there is none.
+/// What becomes of a packet, and why.
 pub(crate) struct Verdict {
     pub(crate) reason: Reason,
-    pub(crate) ban: Option<&'static Ban>,
+    /// The ban that drops it; none: it passes.
+    pub(crate) hit: Option<Hit>,
 }
 
-impl Verdict {
-    #[inline(always)]
-    pub(crate) const fn pass(reason: Reason) -> Self {
-        Self { reason, ban: None }
+/// A ban that holds, and the CPU that found out.
+pub(crate) struct Hit {
+    pub(crate) ban: &'static Ban,
+    pub(crate) cpu: &'static mut Cpu,
+}
+
+/// Decides about a packet.
+#[inline(always)]
+pub(crate) fn decide(packet: Packet<'_>, settings: &Settings) -> Verdict {
+    match packet {
+        Packet::V4(packet) => judge(&packet, settings.nets_v4 != 0),
+        Packet::V6(packet) => judge(&packet, settings.nets_v6 != 0),
     }
 }
 
-/// Decides about a frame from `source`.
+/// Asks for the exact ban first, then for the longest prefix: a lapsed exact ban hides no prefix.
 #[inline(always)]
-pub(crate) fn decide(source: Source<'_>, settings: &Settings) -> Verdict {
-    match source {
-        Source::V4(address) => judge(&V4(*address), settings.nets_v4 != 0),
-        Source::V6(address) => judge(&V6(address), settings.nets_v6 != 0),
-    }
-}
-
-/// The exact ban first, then the longest prefix; a lapsed exact ban hides no prefix.
-#[inline(always)]
-fn judge<A: Address>(address: &A, nets: bool) -> Verdict {
+fn judge<P: Judged>(packet: &P, nets: bool) -> Verdict {
     let mut reason = Reason::PassedMiss;
-    if let Some(ban) = address.ban() {
-        if ban.holds(clock::now_ns()) {
-            return enforce(ban, A::DROPPED, address);
+    if let Some(ban) = packet.ban() {
+        if let Some(verdict) = enforce(ban, P::DROPPED, packet) {
+            return verdict;
         }
         reason = Reason::PassedExpired;
     }
-    if nets && let Some(ban) = address.net() {
-        if ban.holds(clock::now_ns()) {
-            return enforce(ban, A::DROPPED_NET, address);
+    if nets && let Some(ban) = packet.net() {
+        if let Some(verdict) = enforce(ban, P::DROPPED_NET, packet) {
+            return verdict;
         }
         reason = Reason::PassedExpired;
     }
-    Verdict::pass(reason)
+    Verdict { reason, hit: None }
 }
 
-/// Drops, unless the address may not be.
+/// What `ban` means for `packet`; nothing if it has lapsed.
 #[inline(always)]
-fn enforce<A: Address>(ban: &'static Ban, reason: Reason, address: &A) -> Verdict {
-    if address.unbannable() || (ban.holds_allowed() && address.allowed()) {
-        return Verdict::pass(Reason::PassedAllowed);
+fn enforce<P: Judged>(ban: &'static Ban, reason: Reason, packet: &P) -> Option<Verdict> {
+    let cpu = Cpu::current()?;
+    if !ban.holds(cpu.now_ns()) {
+        return None;
     }
-    Verdict { reason, ban: Some(ban) }
+    if packet.unbannable() || (ban.holds_allowed() && packet.allowed()) {
+        return Some(Verdict { reason: Reason::PassedAllowed, hit: None });
+    }
+    Some(Verdict { reason, hit: Some(Hit { ban, cpu }) })
 }
 
-/// A source address, with what the maps of its family say about it.
-trait Address {
+/// What the maps of its family say about a packet's source.
+trait Judged {
     const DROPPED: Reason;
     const DROPPED_NET: Reason;
 
@@ -74,49 +79,50 @@ trait Address {
     fn unbannable(&self) -> bool;
 }
 
-struct V4([u8; 4]);
-struct V6<'frame>(&'frame [u8; 16]);
-
-impl Address for V4 {
+impl Judged for Ipv4<'_> {
     const DROPPED: Reason = Reason::DroppedV4;
     const DROPPED_NET: Reason = Reason::DroppedNetV4;
 
     #[inline(always)]
     fn ban(&self) -> Option<&'static Ban> {
-        if !may_be_banned(Bit::of_v4(self.0)) {
+        let source = self.source();
+        if !may_be_banned(Bit::of_v4(source)) {
             return None;
         }
         // SAFETY: only userspace inserts and removes; without preallocation a removed entry is freed
         // after the program's RCU section, so that the reference stays valid for this run.
-        unsafe { maps::BANS_V4.get(self.0) }
+        unsafe { maps::BANS_V4.get(source) }
     }
 
     #[inline(always)]
     fn net(&self) -> Option<&'static Ban> {
-        let [a, b, c, d] = self.0;
-        maps::NETS_V4.get(&Key::new(32, [a, b, c, d, 0, 0, 0, 0]))
+        let source = u32::from_ne_bytes(self.source());
+        maps::NETS_V4.get(Prefix::new([source, 0], 32).key())
     }
 
     #[inline(always)]
     fn allowed(&self) -> bool {
-        maps::ALLOW_V4.get(&Key::new(32, self.0)).is_some()
+        let source = u32::from_ne_bytes(self.source());
+        maps::ALLOW_V4.get(Prefix::new(source, 32).key()).is_some()
     }
 
     /// 169.254.0.0/16 (RFC 3927) and 0.0.0.0 (a DHCP client's).
     #[inline(always)]
     fn unbannable(&self) -> bool {
-        matches!(self.0, [169, 254, _, _] | [0, 0, 0, 0])
+        const PREFIX: u32 = u32::from_ne_bytes([0xff, 0xff, 0, 0]);
+        const LINK_LOCAL: u32 = u32::from_ne_bytes([169, 254, 0, 0]);
+        let source = u32::from_ne_bytes(self.source());
+        source & PREFIX == LINK_LOCAL || source == 0
     }
 }
 
-impl Address for V6<'_> {
+impl Judged for Ipv6<'_> {
     const DROPPED: Reason = Reason::DroppedV6;
     const DROPPED_NET: Reason = Reason::DroppedNetV6;
 
     #[inline(always)]
     fn ban(&self) -> Option<&'static Ban> {
-        let [a, b, c, d, e, f, g, h, ..] = *self.0;
-        let network = [a, b, c, d, e, f, g, h];
+        let [network, _host] = self.source();
         if !may_be_banned(Bit::of_v6(network)) {
             return None;
         }
@@ -126,22 +132,27 @@ impl Address for V6<'_> {
 
     #[inline(always)]
     fn net(&self) -> Option<&'static Ban> {
-        maps::NETS_V6.get(&Key::new(128, *self.0))
+        let source = self.source().map(u64::from_ne_bytes);
+        maps::NETS_V6.get(Prefix::new(source, 128).key())
     }
 
     #[inline(always)]
     fn allowed(&self) -> bool {
-        maps::ALLOW_V6.get(&Key::new(128, *self.0)).is_some()
+        let source = self.source().map(u64::from_ne_bytes);
+        maps::ALLOW_V6.get(Prefix::new(source, 128).key()).is_some()
     }
 
     /// `fe80::/10` (RFC 4291, section 2.5.6) and `::` (duplicate address detection, RFC 4862).
     #[inline(always)]
     fn unbannable(&self) -> bool {
-        u128::from_ne_bytes(*self.0) == 0 || (self.0[0] == 0xfe && self.0[1] & 0xc0 == 0x80)
+        const PREFIX: u64 = u64::from_ne_bytes([0xff, 0xc0, 0, 0, 0, 0, 0, 0]);
+        const LINK_LOCAL: u64 = u64::from_ne_bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0]);
+        let [network, host] = self.source().map(u64::from_ne_bytes);
+        network & PREFIX == LINK_LOCAL || (network == 0 && host == 0)
     }
 }
 
-/// Asks the prefilter. What can't be asked may be: the exact map knows.
+/// Asks the prefilter. What can't be asked may be banned: the exact map knows.
 #[inline(always)]
 fn may_be_banned(bit: Bit) -> bool {
     maps::PREFILTER.get(bit.word).is_none_or(|word| word & bit.mask != 0)

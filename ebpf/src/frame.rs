@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_xdp_get_buff_len;
 use aya_ebpf::programs::XdpContext;
-use ravelin_common::packet::Frame;
+use ravelin_common::packet::{Frame, Packet};
 
 /// The frame of an XDP context.
 ///
@@ -19,22 +19,34 @@ impl XdpFrame {
     }
 }
 
-impl Frame for XdpFrame {
+impl XdpFrame {
+    /// Length of the whole frame, all its buffers.
+    ///
+    /// The helper that knows costs 6 ns where returns are mitigated (Safe RET). A packet that ends in the
+    /// first buffer has no other.
     #[inline(always)]
-    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
-        let start = self.data + offset;
-        if start + N > self.data_end {
-            return None;
+    pub(crate) fn len(&self, ctx: &XdpContext, packet: Packet<'_>) -> u32 {
+        let end = match packet {
+            Packet::V4(packet) => packet.as_ptr() as usize + packet.announced_len(),
+            Packet::V6(packet) => packet.as_ptr() as usize + packet.announced_len(),
+        };
+        if end <= self.data_end {
+            return (self.data_end - self.data) as u32;
         }
-        // SAFETY: `N` bytes from `start` on lie in the packet, which lives as long as the context; the
-        // verifier proves the same from the comparison above.
-        Some(unsafe { &*(start as *const [u8; N]) })
+        // SAFETY: the context is the one the kernel called us with.
+        unsafe { bpf_xdp_get_buff_len(ctx.ctx) as u32 }
     }
 }
 
-/// Length of the whole frame, all its buffers.
-#[inline(always)]
-pub(crate) fn len(ctx: &XdpContext) -> u32 {
-    // SAFETY: the context is the one the kernel called us with.
-    unsafe { bpf_xdp_get_buff_len(ctx.ctx) as u32 }
+impl Frame for XdpFrame {
+    #[inline(always)]
+    fn words<const W: usize, const N: usize>(&self, offset: usize) -> Option<&[[u8; W]; N]> {
+        let start = self.data + offset;
+        if start + W * N > self.data_end {
+            return None;
+        }
+        // SAFETY: as many bytes from `start` on lie in the packet, which lives as long as the context; the
+        // verifier proves the same from the comparison above.
+        Some(unsafe { &*(start as *const [[u8; W]; N]) })
+    }
 }

@@ -13,19 +13,21 @@
 mod amend;
 mod announce;
 mod ban;
-mod clock;
 mod count;
+mod cpu;
 mod decide;
 mod frame;
 mod maps;
+mod prefix;
+mod trace;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use ravelin_common::Reason;
-use ravelin_common::packet::{self, NoSource};
+use ravelin_common::packet::{NoPacket, Packet};
 
-use self::decide::Verdict;
+use self::decide::{Hit, Verdict};
 use self::frame::XdpFrame;
 
 /// What is attached to the interfaces.
@@ -37,19 +39,19 @@ pub fn ravelin(ctx: XdpContext) -> u32 {
         return pass(Reason::PassedOff);
     }
     let frame = XdpFrame::new(&ctx);
-    let source = match packet::source(&frame) {
-        Ok(source) => source,
-        Err(NoSource::NotIp) => return pass(Reason::PassedNotIp),
-        Err(NoSource::Malformed) => return pass(Reason::PassedMalformed),
+    let packet = match Packet::parse(&frame) {
+        Ok(packet) => packet,
+        Err(NoPacket::NotIp) => return pass(Reason::PassedNotIp),
+        Err(NoPacket::Malformed) => return pass(Reason::PassedMalformed),
     };
-    let Verdict { reason, ban } = decide::decide(source, settings);
-    let Some(ban) = ban else { return pass(reason) };
+    let Verdict { reason, hit } = decide::decide(packet, settings);
+    trace::decided(&ctx, packet, reason);
+    let Some(Hit { ban, cpu }) = hit else { return pass(reason) };
 
-    let now_ns = clock::now_ns();
-    let length = frame::len(&ctx);
+    let length = frame.len(&ctx, packet);
     count::count(reason);
-    ban.count(u64::from(length), now_ns);
-    announce::announce(&ctx, source, reason, length, now_ns, settings.events_per_second);
+    ban.count(u64::from(length), cpu.now_ns());
+    announce::announce(cpu, settings.events_per_second, &ctx, packet, length, reason);
     XDP_DROP
 }
 
@@ -57,6 +59,13 @@ pub fn ravelin(ctx: XdpContext) -> u32 {
 fn pass(reason: Reason) -> u32 {
     count::count(reason);
     XDP_PASS
+}
+
+/// What userspace runs to change bans without losing a hit; never attached.
+#[expect(missing_docs, unreachable_pub, reason = "the macro writes a function without a comment")]
+#[xdp]
+pub fn amend(ctx: XdpContext) -> u32 {
+    amend::amend(&XdpFrame::new(&ctx))
 }
 
 /// Some helpers, `bpf_trace_printk` among them, are for GPL-compatible programs only.

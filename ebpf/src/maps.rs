@@ -5,9 +5,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use ravelin_common::{Reason, Settings, prefilter};
 
-use crate::announce::Pace;
 use crate::ban::Ban;
-use crate::clock::Clock;
+use crate::cpu::Cpu;
 
 /// Entries of an exact map unless userspace says otherwise (`ban.max`).
 const BANS: usize = 1 << 20;
@@ -24,13 +23,13 @@ pub(crate) static BANS_V4: HashMap<[u8; 4], Ban, BANS, NO_PREALLOC> = HashMap::n
 #[btf_map]
 pub(crate) static BANS_V6: HashMap<[u8; 8], Ban, BANS, NO_PREALLOC> = HashMap::new();
 #[btf_map]
-pub(crate) static NETS_V4: LpmTrie<[u8; 8], Ban, NETS> = LpmTrie::new();
+pub(crate) static NETS_V4: LpmTrie<[u32; 2], Ban, NETS> = LpmTrie::new();
 #[btf_map]
-pub(crate) static NETS_V6: LpmTrie<[u8; 16], Ban, NETS> = LpmTrie::new();
+pub(crate) static NETS_V6: LpmTrie<[u64; 2], Ban, NETS> = LpmTrie::new();
 #[btf_map]
-pub(crate) static ALLOW_V4: LpmTrie<[u8; 4], u32, ALLOWED> = LpmTrie::new();
+pub(crate) static ALLOW_V4: LpmTrie<u32, u32, ALLOWED> = LpmTrie::new();
 #[btf_map]
-pub(crate) static ALLOW_V6: LpmTrie<[u8; 16], u32, ALLOWED> = LpmTrie::new();
+pub(crate) static ALLOW_V6: LpmTrie<[u64; 2], u32, ALLOWED> = LpmTrie::new();
 #[btf_map]
 pub(crate) static PREFILTER: Array<
     u64,
@@ -43,9 +42,6 @@ pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
 pub(crate) static COUNTERS: PerCpuArray<u64, { Reason::COUNT as usize }> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<(), EVENT_BYTES> = RingBuf::new();
-/// The program's own, nothing in it is older than a second: pinning it would be of no use.
+/// The program's own. Nothing in it is worth keeping over an upgrade.
 #[btf_map]
-pub(crate) static CLOCK: PerCpuArray<Clock, 1> = PerCpuArray::new();
-/// The program's own, like `CLOCK`.
-#[btf_map]
-pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
+pub(crate) static CPUS: PerCpuArray<Cpu, 1> = PerCpuArray::new();
