@@ -95,12 +95,23 @@ impl Netns {
         other.ip(&["link", "set", peer, "up"]);
     }
 
-    /// Whether an answer to any of `count` pings from `source` comes, sent 50 ms apart.
+    /// Whether an answer to any of `count` pings from `source` comes, sent 50 ms apart. Where one is
+    /// expected it comes at once; this waits as long as a busy machine may take.
     pub fn pings(&self, source: &str, destination: &str, count: u32) -> bool {
+        self.ping(source, destination, count, "5")
+    }
+
+    /// Whether none of them is answered, for as long as is worth waiting for what must not come.
+    pub fn is_cut_off(&self, source: &str, destination: &str, count: u32) -> bool {
+        !self.ping(source, destination, count, "0.3")
+    }
+
+    fn ping(&self, source: &str, destination: &str, count: u32, patience: &str) -> bool {
         let count = count.to_string();
         let output = self
             .command("ping")
-            .args(["-n", "-q", "-i", "0.05", "-W", "0.3", "-c", &count, "-I", source, destination])
+            .args(["-n", "-q", "-i", "0.05", "-W", patience, "-c", &count, "-I", source])
+            .arg(destination)
             .output()
             .expect("ping is installed (iputils-ping)");
         match output.status.code() {

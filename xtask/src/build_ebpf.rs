@@ -30,7 +30,7 @@ const SOURCES: [&str; 6] = [
 const LOG_MAP: &[u8] = b"AYA_LOGS";
 
 /// Build the XDP program into target/bpf/ravelin.bpf.o, unless it is up to date.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Args {
     /// A program that logs what it decides (aya-log). For debugging only: it is slow, and drop rates are
     /// in the attacker's hand.

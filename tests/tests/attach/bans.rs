@@ -26,8 +26,8 @@ fn a_slash_64_drops_every_address_in_it() {
     pair.client.ip(&["addr", "add", "2001:db8:51:1::7/128", "dev", "c0", "nodad"]);
     assert!(pair.client.pings(CLIENT_V6, SERVER_V6, 1));
     blocklist.insert(target("2001:db8:51::/64"), Expiry::Permanent).unwrap();
-    assert!(!pair.client.pings(CLIENT_V6, SERVER_V6, 1));
-    assert!(!pair.client.pings("2001:db8:51::dead:beef", SERVER_V6, 1));
+    assert!(pair.client.is_cut_off(CLIENT_V6, SERVER_V6, 1));
+    assert!(pair.client.is_cut_off("2001:db8:51::dead:beef", SERVER_V6, 1));
     assert!(pair.client.pings("2001:db8:51:1::7", SERVER_V6, 1));
     assert!(blocklist.counters().unwrap().of(Reason::DroppedV6) >= 2);
 }
@@ -43,7 +43,7 @@ fn prefixes_of_other_lengths_drop_too() {
     ] {
         let before = blocklist.counters().unwrap().of(reason);
         assert_eq!(blocklist.insert(target(ban), Expiry::Permanent).unwrap(), Inserted::New);
-        assert!(!pair.client.pings(from, to, 1), "{ban}");
+        assert!(pair.client.is_cut_off(from, to, 1), "{ban}");
         let counted = entry(&blocklist, ban).packets;
         assert!(counted >= 1, "{ban}");
         assert_eq!(blocklist.counters().unwrap().of(reason) - before, counted, "{ban}");
@@ -57,7 +57,7 @@ fn renewing_moves_the_expiry_both_ways_and_keeps_the_counts() {
     let (pair, _dir, mut blocklist) = opened();
     for ban in [CLIENT, "198.51.100.0/24"] {
         assert_eq!(blocklist.insert(target(ban), in_time(MINUTE)).unwrap(), Inserted::New);
-        assert!(!pair.client.pings(CLIENT, SERVER, 3));
+        assert!(pair.client.is_cut_off(CLIENT, SERVER, 3));
         for expires in [Expiry::Permanent, in_time(MINUTE), in_time(2 * MINUTE), in_time(MINUTE)] {
             assert_eq!(blocklist.insert(target(ban), expires).unwrap(), Inserted::Renewed);
             assert_eq!(entry(&blocklist, ban).expires, expires);
@@ -78,7 +78,7 @@ fn a_short_ban_inside_a_long_one_is_no_hole_in_it() {
     blocklist.insert(target(narrow), Expiry::At(1)).unwrap();
     assert!(pair.client.pings(CLIENT, SERVER, 1));
     blocklist.insert(target(wide), in_time(MINUTE)).unwrap();
-    assert!(!pair.client.pings(CLIENT, SERVER, 1));
+    assert!(pair.client.is_cut_off(CLIENT, SERVER, 1));
     assert_eq!(blocklist.around(target(narrow)).unwrap().unwrap().target, target(wide));
 
     // What was wanted for it is what `entry` says, and what it goes back to.
@@ -91,11 +91,11 @@ fn a_short_ban_inside_a_long_one_is_no_hole_in_it() {
     blocklist.insert(target(narrow), in_time(Duration::from_millis(1))).unwrap();
     wait_until("the narrow ban is swept", || {
         let swept = blocklist.sweep(&Clock::read()).unwrap();
-        assert!(!pair.client.pings(CLIENT, SERVER, 1));
+        assert!(pair.client.is_cut_off(CLIENT, SERVER, 1));
         swept.iter().any(|ban| ban.target == target(narrow))
     });
     assert_eq!(blocklist.entry(target(narrow)).unwrap(), None);
-    assert!(!pair.client.pings(CLIENT, SERVER, 1));
+    assert!(pair.client.is_cut_off(CLIENT, SERVER, 1));
     assert_eq!(blocklist.around(target(CLIENT)).unwrap().unwrap().target, target(wide));
 }
 
@@ -104,7 +104,7 @@ fn a_lapsed_address_still_falls_under_the_prefix_around_it() {
     let (pair, _dir, mut blocklist) = opened();
     blocklist.insert(target(CLIENT), Expiry::At(1)).unwrap();
     blocklist.insert(target("198.51.100.0/25"), Expiry::Permanent).unwrap();
-    assert!(!pair.client.pings(CLIENT, SERVER, 1));
+    assert!(pair.client.is_cut_off(CLIENT, SERVER, 1));
     let v6 = target("2001:db8:51::7/128");
     blocklist.insert(target("2001:db8:51::/64"), Expiry::Permanent).unwrap();
     assert_eq!(blocklist.around(v6).unwrap().unwrap().target, target("2001:db8:51::/64"));
@@ -120,7 +120,7 @@ fn lapsed_bans_are_swept_with_their_counts_and_nothing_else_is() {
     blocklist.insert(target("192.0.2.1"), Expiry::Permanent).unwrap();
     blocklist.insert(target("192.0.2.2"), soon).unwrap();
     blocklist.insert(target("192.0.2.2"), in_time(MINUTE)).unwrap();
-    assert!(!pair.client.pings(CLIENT, SERVER, 2));
+    assert!(pair.client.is_cut_off(CLIENT, SERVER, 2));
     assert!(blocklist.next_lapse_ns().unwrap() > soon.as_ns());
     assert_eq!(blocklist.sweep(&Clock::read()).unwrap(), []);
 
@@ -146,7 +146,7 @@ fn time_in_suspend_counts() {
     }
     blocklist.insert(target("192.0.2.1"), in_time(10 * MINUTE)).unwrap();
     let before = entry(&blocklist, "192.0.2.1").expires.as_ns();
-    assert!(!pair.client.pings(CLIENT, SERVER, 1));
+    assert!(pair.client.is_cut_off(CLIENT, SERVER, 1));
     // As if the machine had just come back from two minutes of suspend.
     let now = Clock::read();
     let suspended = u64::try_from((2 * MINUTE).as_nanos()).unwrap();
@@ -195,7 +195,7 @@ fn restoring_takes_all_kinds_and_leaves_what_is_as_it_should_be() {
     blocklist.insert(target(CLIENT), minute).unwrap();
     blocklist.insert(target("192.0.2.1"), Expiry::Permanent).unwrap();
     blocklist.insert(target("2001:db8:51::/48"), minute).unwrap();
-    assert!(!pair.client.pings(CLIENT, SERVER, 2));
+    assert!(pair.client.is_cut_off(CLIENT, SERVER, 2));
     blocklist.set_allowed(&[target("192.0.2.200").net()]).unwrap();
 
     let mut bans: Vec<_> = (0..2_500_u16)
@@ -235,7 +235,7 @@ fn drops_are_announced_once_taken() {
     assert!(blocklist.drop_events().is_none());
     assert_eq!(events.next(), None);
     blocklist.insert(target(CLIENT), Expiry::Permanent).unwrap();
-    assert!(!pair.client.pings(CLIENT, SERVER, 1));
+    assert!(pair.client.is_cut_off(CLIENT, SERVER, 1));
     let DropEvent { source, length, reason, ifindex, .. } = events.next().unwrap();
     let client: std::net::Ipv4Addr = CLIENT.parse().unwrap();
     assert_eq!(source, client.to_ipv6_mapped().octets());
