@@ -58,7 +58,7 @@ use crate::rules::RuleSet;
 pub struct Limits {
     /// Offenders and other keys.
     pub max_keys: usize,
-    /// Bytes of their windows, beside about 120 for each key.
+    /// Bytes of their windows, beside about 110 for each key.
     pub max_window_bytes: usize,
     /// Login sessions under way.
     pub max_sessions: usize,
@@ -66,7 +66,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_keys: 1 << 20, max_window_bytes: 160 << 20, max_sessions: 1 << 16 }
+        Self { max_keys: 1 << 20, max_window_bytes: 144 << 20, max_sessions: 1 << 16 }
     }
 }
 

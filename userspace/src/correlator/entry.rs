@@ -37,8 +37,8 @@ pub(super) struct Entry {
     touched: i64,
     /// Where its ticks begin, in milliseconds since the epoch.
     anchor: i64,
-    tracks: Vec<Track>,
-    cooldowns: Vec<Cooldown>,
+    tracks: Box<[Track]>,
+    cooldowns: Box<[Cooldown]>,
 }
 
 /// A rule fired for a key and is quiet for a while.
@@ -51,7 +51,7 @@ struct Cooldown {
 }
 
 impl Entry {
-    pub(super) const fn new(owner: Owner, now: i64) -> Self {
+    pub(super) fn new(owner: Owner, now: i64) -> Self {
         Self {
             owner,
             banned: false,
@@ -62,8 +62,8 @@ impl Entry {
             bannable: 0.0,
             touched: now,
             anchor: now.saturating_sub(SLACK_MS),
-            tracks: Vec::new(),
-            cooldowns: Vec::new(),
+            tracks: Box::default(),
+            cooldowns: Box::default(),
         }
     }
 
@@ -196,7 +196,7 @@ impl Entry {
         }
         let track = self.track_or_new(all);
         if track.latest().is_none_or(|latest| now.saturating_sub(latest) > ladder.reach) {
-            self.tracks.retain(|track| track.id != all);
+            edit(&mut self.tracks, |tracks| tracks.retain(|track| track.id != all));
             return (solid, solid);
         }
         let firings = count(track);
@@ -222,7 +222,7 @@ impl Entry {
 
     /// What they were put down for has come.
     pub(super) fn answered(&mut self, place: Place) {
-        self.tracks.retain(|track| track.id != memory(place));
+        edit(&mut self.tracks, |tracks| tracks.retain(|track| track.id != memory(place)));
     }
 
     /// Whether a rule that fires for this key is quiet; where it isn't, it is from now on.
@@ -236,39 +236,41 @@ impl Entry {
         now: Tick,
         ignore: Tick,
     ) -> bool {
-        self.cooldowns.retain(|cooldown| {
-            (cooldown.rule, cooldown.subkey) != (rule, subkey)
-                || now.abs_diff(cooldown.since) < ignore
-        });
-        let quiet = self.cooldowns.iter().any(|cooldown| {
-            (cooldown.rule, cooldown.subkey) == (rule, subkey)
-                && (evidence == Evidence::All || cooldown.evidence == Evidence::Bannable)
-        });
-        if !quiet {
-            if self.cooldowns.len() >= MAX_TRACKS {
-                self.cooldowns.remove(0);
-            }
-            self.cooldowns.reserve_exact(1);
-            self.cooldowns.push(Cooldown { rule, subkey, since: now, evidence });
+        let is_over = |cooldown: &Cooldown| now.abs_diff(cooldown.since) >= ignore;
+        let is_same = |cooldown: &Cooldown| (cooldown.rule, cooldown.subkey) == (rule, subkey);
+        let silences = |cooldown: &Cooldown| {
+            evidence == Evidence::All || cooldown.evidence == Evidence::Bannable
+        };
+        if self.cooldowns.iter().any(|of| is_same(of) && silences(of) && !is_over(of)) {
+            return true;
         }
-        quiet
+        edit(&mut self.cooldowns, |cooldowns| {
+            cooldowns.retain(|of| !is_same(of) || !is_over(of));
+            if cooldowns.len() >= MAX_TRACKS {
+                cooldowns.remove(0);
+            }
+            cooldowns.reserve_exact(1);
+            cooldowns.push(Cooldown { rule, subkey, since: now, evidence });
+        });
+        false
     }
 
     /// Gives its windows their group's new index, and drops those whose group is gone.
     pub(super) fn regroup(&mut self, new_group: impl Fn(u16) -> Option<u16>) {
-        self.tracks.retain_mut(|track| match new_group(track.id.group) {
-            Some(group) => {
-                track.id.group = group;
-                true
-            }
-            None => false,
+        edit(&mut self.tracks, |tracks| {
+            tracks.retain_mut(|track| match new_group(track.id.group) {
+                Some(group) => {
+                    track.id.group = group;
+                    true
+                }
+                None => false,
+            });
         });
     }
 
     /// Counts its events and bytes anew.
     pub(super) fn weigh(&mut self) {
-        let mut bytes = self.tracks.capacity() * size_of::<Track>()
-            + self.cooldowns.capacity() * size_of::<Cooldown>();
+        let mut bytes = size_of_val(&*self.tracks) + size_of_val(&*self.cooldowns);
         let mut events = 0;
         for track in &self.tracks {
             bytes += track.heap_bytes();
@@ -310,14 +312,24 @@ impl Entry {
             let oldest = (0..self.tracks.len())
                 .min_by_key(|at| (self.tracks[*at].latest(), self.tracks[*at].len()))
                 .unwrap_or(0);
-            self.tracks.swap_remove(oldest);
+            self.tracks[oldest] = track;
             self.dropped = self.dropped.saturating_add(1);
+            return oldest;
         }
-        // Most owners have one or two for good.
-        self.tracks.reserve_exact(1);
-        self.tracks.push(track);
+        edit(&mut self.tracks, |tracks| {
+            tracks.reserve_exact(1);
+            tracks.push(track);
+        });
         self.tracks.len() - 1
     }
+}
+
+/// Lists are kept at their exact length: most owners have one or two windows for good, and there are a
+/// million owners.
+fn edit<T>(list: &mut Box<[T]>, act: impl FnOnce(&mut Vec<T>)) {
+    let mut vec = std::mem::take(list).into_vec();
+    act(&mut vec);
+    *list = vec.into_boxed_slice();
 }
 
 /// Where events wait for the rule that asks for them.
@@ -442,6 +454,6 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Entry>() <= 112, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 96, "{}", size_of::<Entry>());
     }
 }

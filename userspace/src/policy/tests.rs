@@ -516,6 +516,7 @@ fn what_is_over_the_rate_waits_by_score() {
         ..banned(judge(&mut self::policy(), 5, 0.0, 1))
     });
     policy.lift(target("198.51.100.3"), at(60));
+    assert_eq!(policy.held_back().0, 2);
     let released: Vec<String> =
         policy.release(at(60)).iter().map(|order| order.target.to_string()).collect();
     assert_eq!(released, ["198.51.100.4/32", "198.51.100.6/32"]);
