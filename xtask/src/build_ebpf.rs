@@ -5,15 +5,14 @@
 
 mod toolchain;
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use self::toolchain::{Core, Toolchain};
+use crate::cargo::{quietly, root};
 
 const TARGET: &str = "bpfel-unknown-none";
 const CRATE: &str = "ravelin-ebpf";
@@ -40,33 +39,25 @@ pub(crate) struct Args {
 
 /// Builds the object.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let workspace = workspace();
-    let object = workspace.join("target/bpf/ravelin.bpf.o");
-    if up_to_date(&object, &workspace, args.debug)? {
+    let object = root().join("target/bpf/ravelin.bpf.o");
+    if up_to_date(&object, args.debug)? {
         return Ok(());
     }
     let toolchain = Toolchain::find_or_install()?;
-    eprintln!("building the XDP program with {toolchain}");
-    let built = build(&toolchain, &workspace, args.debug)?;
+    eprintln!("Building the XDP program with {toolchain}");
+    let built = build(&toolchain, args.debug)?;
     publish(&built, &object)
 }
 
-/// The workspace this binary was built from.
-fn workspace() -> PathBuf {
-    let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    path.pop();
-    path
-}
-
 /// Whether the object is of the wanted kind and newer than everything it is built from.
-fn up_to_date(object: &Path, workspace: &Path, debug: bool) -> Result<bool> {
+fn up_to_date(object: &Path, debug: bool) -> Result<bool> {
     let Ok(elf) = fs::read(object) else { return Ok(false) };
     if check(&elf).is_err() || contains(&elf, LOG_MAP) != debug {
         return Ok(false);
     }
     let built = modified(object)?;
     for source in SOURCES {
-        if newest(&workspace.join(source))? > built {
+        if newest(&root().join(source))? > built {
             return Ok(false);
         }
     }
@@ -78,7 +69,7 @@ fn up_to_date(object: &Path, workspace: &Path, debug: bool) -> Result<bool> {
 fn newest(path: &Path) -> Result<SystemTime> {
     let mut newest = modified(path)?;
     if path.is_dir() {
-        for entry in fs::read_dir(path).with_context(|| format!("failed to read {path:?}"))? {
+        for entry in fs::read_dir(path).with_context(|| format!("could not read {path:?}"))? {
             newest = newest.max(self::newest(&entry?.path())?);
         }
     }
@@ -88,15 +79,14 @@ fn newest(path: &Path) -> Result<SystemTime> {
 fn modified(path: &Path) -> Result<SystemTime> {
     fs::metadata(path)
         .and_then(|meta| meta.modified())
-        .with_context(|| format!("failed to read the time of {path:?}"))
+        .with_context(|| format!("could not read the time of {path:?}"))
 }
 
 /// Runs cargo; gives the path of what it built.
-fn build(toolchain: &Toolchain, workspace: &Path, debug: bool) -> Result<PathBuf> {
-    let directory = workspace.join("target/bpf/build");
+fn build(toolchain: &Toolchain, debug: bool) -> Result<PathBuf> {
+    let directory = root().join("target/bpf/build");
     let mut cargo = toolchain.cargo();
     cargo
-        .current_dir(workspace)
         .args(["build", "--locked", "--release", "--package", CRATE, "--target", TARGET])
         .arg("--target-dir")
         .arg(&directory)
@@ -129,11 +119,11 @@ fn rustflags(linker: &Path) -> String {
 
 /// Puts the object in its place in one step: whoever reads it meanwhile has the old or the new one.
 fn publish(built: &Path, object: &Path) -> Result<()> {
-    let elf = fs::read(built).with_context(|| format!("failed to read {built:?}"))?;
+    let elf = fs::read(built).with_context(|| format!("could not read {built:?}"))?;
     check(&elf).with_context(|| format!("{built:?} isn't the XDP program"))?;
     let partial = object.with_extension("o.partial");
-    fs::write(&partial, &elf).with_context(|| format!("failed to write {partial:?}"))?;
-    fs::rename(&partial, object).with_context(|| format!("failed to write {object:?}"))
+    fs::write(&partial, &elf).with_context(|| format!("could not write {partial:?}"))?;
+    fs::rename(&partial, object).with_context(|| format!("could not write {object:?}"))
 }
 
 /// A cheap look at the ELF: right machine, program for frames in several buffers, type information.
@@ -150,23 +140,4 @@ fn check(elf: &[u8]) -> Result<()> {
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
-}
-
-/// Runs a command that is only worth reading where it fails.
-fn quietly(command: &mut Command) -> Result<Output> {
-    let output = command
-        .output()
-        .with_context(|| format!("failed to run {}", shown(command.get_program())))?;
-    if !output.status.success() {
-        eprint!("{}", String::from_utf8_lossy(&output.stdout));
-        eprint!("{}", String::from_utf8_lossy(&output.stderr));
-        let line: Vec<_> =
-            std::iter::once(command.get_program()).chain(command.get_args()).map(shown).collect();
-        bail!("`{}` failed ({})", line.join(" "), output.status);
-    }
-    Ok(output)
-}
-
-fn shown(text: &OsStr) -> String {
-    text.to_string_lossy().into_owned()
 }

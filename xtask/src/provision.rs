@@ -75,6 +75,16 @@ pub(crate) fn lab() -> Result<()> {
     }
 }
 
+/// Whether packages can be installed here: apt is there, and we are root.
+pub(crate) fn can_install() -> Result<bool> {
+    Ok(apt::is_there() && is_root()?)
+}
+
+/// Installs packages of the release itself; an error where it lacks one.
+pub(crate) fn install(names: &[&str]) -> Result<()> {
+    apt::install_from_release(names)
+}
+
 impl Package {
     fn is_there(&self) -> bool {
         PATH.iter().any(|dir| Path::new(dir).join(self.program).exists())

@@ -6,13 +6,14 @@
 use std::env;
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{TARGET, quietly};
+use super::TARGET;
+use crate::cargo::{cargo, quietly, root};
+use crate::provision;
 
 /// Where Debian's packages put their compiler; rustup's, which has no `core` for BPF, shadows it in PATH.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -56,7 +57,7 @@ impl Toolchain {
     pub(super) fn cargo(&self) -> Command {
         match &self.core {
             Core::Prebuilt { rustc, .. } => {
-                let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+                let mut cargo = cargo();
                 forget_surroundings(&mut cargo);
                 cargo.env("RUSTC", rustc);
                 cargo
@@ -64,7 +65,7 @@ impl Toolchain {
             Core::BuildStd => {
                 let mut cargo = Command::new("rustup");
                 forget_surroundings(&mut cargo);
-                cargo.args(["run", "nightly", "cargo"]);
+                cargo.current_dir(root()).args(["run", "nightly", "cargo"]);
                 cargo
             }
         }
@@ -74,7 +75,10 @@ impl Toolchain {
 impl fmt::Display for Toolchain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.core {
-            Core::Prebuilt { rustc, version } => write!(f, "{} ({version})", rustc.display()),
+            Core::Prebuilt { rustc, version } => {
+                let version: Vec<_> = version.split(' ').take(2).collect();
+                write!(f, "{} ({})", rustc.display(), version.join(" "))
+            }
             Core::BuildStd => write!(f, "nightly and its rust-src"),
         }
     }
@@ -108,10 +112,11 @@ impl Core {
     }
 
     fn install() -> Result<Self> {
-        if !is_debian() || !is_root() {
+        if !provision::can_install()? {
             bail!("{}", missing_core());
         }
-        apt_install(&DEBIAN_PACKAGES).with_context(missing_core)?;
+        eprintln!("Installing a compiler for BPF: {}", DEBIAN_PACKAGES.join(" "));
+        provision::install(&DEBIAN_PACKAGES).with_context(missing_core)?;
         Self::prebuilt(Path::new(DEBIAN_RUSTC)).with_context(missing_core)
     }
 }
@@ -132,8 +137,8 @@ fn install_linker(core: &Core) -> Result<PathBuf> {
             "bpf-linker isn't installed: run `cargo install bpf-linker --version {LINKER_VERSION}`"
         );
     }
-    eprintln!("installing bpf-linker {LINKER_VERSION} with cargo; this takes a minute");
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    eprintln!("Installing bpf-linker {LINKER_VERSION} with cargo, which takes a minute");
+    let mut cargo = cargo();
     forget_surroundings(&mut cargo);
     cargo
         .args(["install", "bpf-linker", "--version", LINKER_VERSION, "--no-default-features"])
@@ -144,26 +149,6 @@ fn install_linker(core: &Core) -> Result<PathBuf> {
         .context("cargo installed bpf-linker, but it is neither in PATH nor in CARGO_HOME/bin")
 }
 
-/// Installs packages; refreshes the package lists only where they don't know one.
-fn apt_install(packages: &[&str]) -> Result<()> {
-    eprintln!("installing {} with apt-get", packages.join(", "));
-    let known =
-        |package: &&str| stdout(Command::new("apt-cache").args(["show", package])).is_some();
-    if !packages.iter().all(known) {
-        quietly(Command::new("apt-get").args(["update", "--quiet"]))?;
-    }
-    if let Some(unknown) = packages.iter().find(|package| !known(package)) {
-        bail!("this release has no package `{unknown}`");
-    }
-    quietly(
-        Command::new("apt-get")
-            .args(["install", "--yes", "--quiet", "--no-install-recommends"])
-            .args(packages)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )?;
-    Ok(())
-}
-
 fn missing_core() -> String {
     format!(
         "no compiler for BPF is installed. Install one of\n  \
@@ -171,19 +156,6 @@ fn missing_core() -> String {
          - elsewhere: rustup toolchain install nightly --component rust-src && cargo install bpf-linker",
         DEBIAN_PACKAGES.join(" ")
     )
-}
-
-fn is_debian() -> bool {
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    release
-        .lines()
-        .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
-        .flat_map(|ids| ids.trim_matches('"').split(' '))
-        .any(|id| id == "debian" || id == "ubuntu")
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn cargo_home() -> Option<PathBuf> {

@@ -57,6 +57,18 @@ pub(super) fn install(packages: &[&Package]) -> Result<()> {
     Ok(())
 }
 
+/// Installs these packages from the release's own sources.
+pub(super) fn install_from_release(names: &[&str]) -> Result<()> {
+    update()?;
+    for name in names {
+        if !is_installable(name)? {
+            bail!("apt has no package `{name}` to install");
+        }
+    }
+    let _guard = NoServices::begin()?;
+    quietly(apt_get().arg("install").args(names))
+}
+
 fn apt_get() -> Command {
     let mut apt = Command::new(APT_GET);
     apt.env("DEBIAN_FRONTEND", "noninteractive")
