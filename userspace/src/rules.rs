@@ -82,7 +82,8 @@ impl Packs {
 
     /// Compiles packs given as (name for error messages, YAML).
     pub fn from_texts(texts: &[(&str, &str)]) -> Result<Self, PackErrors> {
-        let texts: Vec<Text<'_>> = texts.iter().map(|&(file, text)| Text { file, text }).collect();
+        let texts: Vec<Text<'_>> =
+            texts.iter().map(|&(file, text)| Text::new(file, text)).collect();
         compile::compile(&texts)
     }
 

@@ -26,7 +26,7 @@ pub(super) fn compile(texts: &[Text<'_>]) -> Result<Packs, PackErrors> {
     let mut raws = Vec::new();
     for text in texts {
         match text.read() {
-            Ok(raw) => raws.push((*text, raw)),
+            Ok(raw) => raws.push((text, raw)),
             Err(error) => compiler.errors.push(error),
         }
     }
@@ -39,11 +39,9 @@ pub(super) fn compile(texts: &[Text<'_>]) -> Result<Packs, PackErrors> {
     for (text, raw) in raws {
         for test in raw.tests {
             let place = text.place(test.referenced);
-            match PackTest::new(&raw.pack.value, raw.format.value, place.clone(), test.value) {
+            match PackTest::new(&raw.pack.value, raw.format.value, place, test.value) {
                 Some(test) => compiler.tests.push(test),
-                None => {
-                    compiler.errors.push(PackError::Problem { place, problem: Problem::WantsLine })
-                }
+                None => compiler.problem(text, test.referenced, Problem::WantsLine),
             }
         }
     }
@@ -81,14 +79,14 @@ struct EventFacts {
 
 impl Compiler {
     fn problem(&mut self, text: &Text<'_>, location: Location, problem: Problem) {
-        self.errors.push(PackError::Problem { place: text.place(location), problem });
+        self.errors.push(text.problem(location, problem));
     }
 
-    fn pack_names(&mut self, raws: &[(Text<'_>, RawPack)]) {
-        let mut seen: HashMap<&str, Place> = HashMap::new();
+    fn pack_names(&mut self, raws: &[(&Text<'_>, RawPack)]) {
+        let mut seen: HashMap<&str, Box<Place>> = HashMap::new();
         for (text, raw) in raws {
             let name = raw.pack.value.as_str();
-            let here = text.place(raw.pack.referenced);
+            let here = Box::new(text.place(raw.pack.referenced));
             if !is_name(name) {
                 let problem = Problem::BadName { name: name.to_owned() };
                 self.problem(text, raw.pack.referenced, problem);
@@ -209,16 +207,16 @@ impl Compiler {
         self.problem(text, location, Problem::UnknownField { name: name.to_owned(), known });
     }
 
-    fn rules(&mut self, raws: &[(Text<'_>, RawPack)]) {
+    fn rules(&mut self, raws: &[(&Text<'_>, RawPack)]) {
         let all: Vec<(&Text<'_>, &RawPack, &Spanned<RawRule>)> = raws
             .iter()
-            .flat_map(|(text, raw)| raw.rules.iter().map(move |rule| (text, raw, rule)))
+            .flat_map(|(text, raw)| raw.rules.iter().map(move |rule| (*text, raw, rule)))
             .collect();
         let mut by_id: HashMap<u32, usize> = HashMap::new();
         for (index, (text, _, rule)) in all.iter().enumerate() {
             if let Some(&first) = by_id.get(&rule.value.id) {
                 let (first_text, _, first_rule) = all[first];
-                let first = first_text.place(first_rule.referenced);
+                let first = Box::new(first_text.place(first_rule.referenced));
                 let problem = Problem::DuplicateRule { id: rule.value.id, first };
                 self.problem(text, rule.referenced, problem);
             } else {

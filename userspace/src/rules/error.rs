@@ -48,7 +48,7 @@ pub enum PackError {
     #[error("{place}: {problem}{}", place.excerpt())]
     Problem {
         /// Where.
-        place: Place,
+        place: Box<Place>,
         /// What.
         problem: Problem,
     },
@@ -122,7 +122,7 @@ pub enum Problem {
         /// The name.
         name: String,
         /// Where the first one is.
-        first: Place,
+        first: Box<Place>,
     },
     /// Two rules of one id.
     #[error("there is a rule {id} already, at {first}: give this one another id")]
@@ -130,7 +130,7 @@ pub enum Problem {
         /// The id.
         id: u32,
         /// Where the first one is.
-        first: Place,
+        first: Box<Place>,
     },
     /// A name that JSON, log lines and other packs can't carry.
     #[error("expected a name of a-z, 0-9 and `-`, got `{name}`")]

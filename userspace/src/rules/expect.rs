@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::condition;
 use super::error::Place;
-use super::pack::{PackFormat, RawExpect, RawTest, TestFormat, yaml::Scalar};
+use super::pack::{PackFormat, RawExpect, RawTest, yaml::Scalar};
 use crate::config::Format;
 use crate::event::{Fields, Value};
 
@@ -84,14 +84,11 @@ impl PackTest {
             (None, Some(lines)) if !lines.is_empty() => lines,
             _ => return None,
         };
-        let format = match (raw.format, format) {
-            (Some(TestFormat::Syslog), _) | (None, PackFormat::Syslog) => Format::Syslog,
-            (Some(TestFormat::SuricataEve), _) => Format::SuricataEve,
-            (None, PackFormat::Suricata) if lines[0].starts_with('{') => Format::SuricataEve,
-            (Some(TestFormat::SuricataFast), _) | (None, PackFormat::Suricata) => {
-                Format::SuricataFast
-            }
-        };
+        let format = raw.format.unwrap_or(match format {
+            PackFormat::Syslog => Format::Syslog,
+            PackFormat::Suricata if lines[0].starts_with('{') => Format::SuricataEve,
+            PackFormat::Suricata => Format::SuricataFast,
+        });
         Some(Self {
             pack: pack.to_owned(),
             place,

@@ -1,16 +1,13 @@
-//! The known name that somebody probably meant.
+//! Names in error messages: the known one that was probably meant, and all that are known.
+
+use crate::config::nearest;
 
 /// `, did you mean `x`?` where a known name is near; else nothing.
 pub(super) fn hint<'n, N>(got: &str, known: N) -> String
 where
     N: IntoIterator<Item = &'n str>,
 {
-    known
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(got, name), name))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right))
-        .map_or_else(String::new, |(_, name)| format!(", did you mean `{name}`?"))
+    nearest(got, known).map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
 }
 
 /// `` `a`, `b` ``

@@ -11,6 +11,7 @@ use serde_yaml::{DuplicateKeyPolicy, Location, Spanned};
 
 use self::yaml::{Named, OneOrMany, Scalar, Span, Wanted};
 use super::error::{PackError, Place, Problem};
+use crate::config::Format;
 
 /// Keys of the rule language that come later: they are refused by name, so that nobody believes them
 /// at work.
@@ -127,19 +128,11 @@ pub(super) struct RawTest {
     pub(super) lines: Option<Vec<String>>,
     #[serde(default = "once")]
     pub(super) times: u32,
-    pub(super) format: Option<TestFormat>,
+    #[serde(default, deserialize_with = "format")]
+    pub(super) format: Option<Format>,
     #[serde(default)]
     pub(super) home: Vec<IpNet>,
     pub(super) expect: RawExpect,
-}
-
-/// The outer format of a test's lines.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum TestFormat {
-    Syslog,
-    SuricataFast,
-    SuricataEve,
 }
 
 /// `expect:`; a key that is there with `null` asserts that there is none.
@@ -162,6 +155,10 @@ pub(super) struct RawExpect {
     pub(super) withheld: Option<Option<String>>,
 }
 
+fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Format>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
 fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -170,14 +167,19 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
-/// A pack's name for error messages, and its text.
-#[derive(Clone, Copy, Debug)]
+/// A pack's text, and what it is called in error messages.
+#[derive(Clone, Debug)]
 pub(super) struct Text<'t> {
-    pub(super) file: &'t str,
-    pub(super) text: &'t str,
+    file: &'t str,
+    text: &'t str,
+    lines: Vec<&'t str>,
 }
 
-impl Text<'_> {
+impl<'t> Text<'t> {
+    pub(super) fn new(file: &'t str, text: &'t str) -> Self {
+        Self { file, text, lines: text.lines().collect() }
+    }
+
     /// Reads the YAML.
     pub(super) fn read(&self) -> Result<RawPack, PackError> {
         let mut options = serde_yaml::Options::default();
@@ -185,7 +187,6 @@ impl Text<'_> {
         options.strict_booleans = true;
         options.with_snippet = false;
         serde_yaml::from_str_with_options(self.text, options).map_err(|error| {
-            let place = self.place(error.location().unwrap_or(Location::UNKNOWN));
             let problem = match error.without_snippet() {
                 serde_yaml::Error::SerdeUnknownField { field, .. }
                     if LATER.contains(&field.as_str()) =>
@@ -197,14 +198,19 @@ impl Text<'_> {
                 }
                 other => Problem::Yaml { message: plain(&other.to_string()) },
             };
-            PackError::Problem { place, problem }
+            self.problem(error.location().unwrap_or(Location::UNKNOWN), problem)
         })
+    }
+
+    /// Something wrong at a place in it.
+    pub(super) fn problem(&self, location: Location, problem: Problem) -> PackError {
+        PackError::Problem { place: Box::new(self.place(location)), problem }
     }
 
     /// A place in it, with the line that stands there.
     pub(super) fn place(&self, location: Location) -> Place {
         let index = usize::try_from(location.line()).unwrap_or(0).checked_sub(1);
-        let text = index.and_then(|index| self.text.lines().nth(index)).unwrap_or_default();
+        let text = index.and_then(|index| self.lines.get(index)).copied().unwrap_or_default();
         Place {
             file: self.file.to_owned(),
             line: location.line(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::condition;
 use super::pack::yaml::Wanted;
-use super::pattern::{CaptureKind, Found, Pattern, Source, parse_ip};
+use super::pattern::{CaptureKind, Found, Pattern, parse_ip};
 use super::rule::Condition;
 use crate::event::{Blame, Body, Event, EventKind, Fields, Record, SuricataAlert, Value};
 
@@ -207,20 +207,32 @@ impl Recogniser {
         text: &'l [u8],
     ) -> Option<Event<'l>> {
         let program = record.program.unwrap_or_default();
-        let attempt = |&index: &usize| {
-            let LogPattern { pattern, event, when } = &self.patterns[index];
-            let event = from_log(&kinds[*event], record, pattern, &pattern.find(text)?);
-            when.iter().all(|condition| condition.holds(&event.fields)).then_some(event)
-        };
-        match self.programs.binary_search_by(|(name, _)| (**name).cmp(program)) {
-            Ok(at) => self.programs[at].1.candidates(text).iter().find_map(attempt),
-            Err(_) => self
-                .packs
-                .iter()
-                .filter(|pack| pack.programs.include(program))
-                .flat_map(|pack| pack.table.candidates(text))
-                .find_map(attempt),
+        if let Ok(at) = self.programs.binary_search_by(|(name, _)| (**name).cmp(program)) {
+            return self.first_of(self.programs[at].1.candidates(text), kinds, record, text);
         }
+        let packs = self.packs.iter().filter(|pack| pack.programs.include(program));
+        packs
+            .map(|pack| pack.table.candidates(text))
+            .find_map(|candidates| self.first_of(candidates, kinds, record, text))
+    }
+
+    /// The event of the first of these patterns that matches.
+    fn first_of<'l>(
+        &'l self,
+        candidates: &[usize],
+        kinds: &'l [EventKind],
+        record: &Record<'l>,
+        text: &'l [u8],
+    ) -> Option<Event<'l>> {
+        for &index in candidates {
+            let LogPattern { pattern, event, when } = &self.patterns[index];
+            let Some(found) = pattern.find(text) else { continue };
+            let event = from_log(&kinds[*event], record, pattern, &found);
+            if when.iter().all(|condition| condition.holds(&event.fields)) {
+                return Some(event);
+            }
+        }
+        None
     }
 
     fn alert<'l>(
@@ -251,32 +263,36 @@ fn from_log<'l>(
     pattern: &'l Pattern,
     found: &Found<'_, 'l>,
 ) -> Event<'l> {
-    let source = found.source();
-    let mut fields = Fields::new();
+    let mut event = Event {
+        kind,
+        fields: Fields::new(),
+        pid: record.pid,
+        repeated: record.repeated,
+        address: Blame::Nobody,
+        suricata: None,
+    };
     for (index, capture) in pattern.captures().iter().enumerate() {
         let Some(text) = found.text(index) else { continue };
         let value = match capture.kind {
             CaptureKind::Number => number(text).map(Value::Number),
-            // What may be the wrong address is text, so that nothing counts by it.
-            CaptureKind::Address if source == Source::Ambiguous => None,
-            CaptureKind::Address => parse_ip(text).map(Value::Addr),
+            CaptureKind::Address => match parse_ip(text) {
+                Some(source) if pattern.source() == Some(index) => {
+                    let ambiguous = found.is_ambiguous(source);
+                    event.address = match ambiguous {
+                        _ if kind.success => Blame::Nobody,
+                        true => Blame::Ambiguous,
+                        false => Blame::Address(source),
+                    };
+                    // What may be the wrong address is text, so that nothing counts by it.
+                    (!ambiguous).then_some(Value::Addr(source))
+                }
+                other => other.map(Value::Addr),
+            },
             CaptureKind::Text => None,
         };
-        fields.push((&capture.name, value.unwrap_or(Value::Text(Cow::Borrowed(text)))));
+        event.fields.push((&capture.name, value.unwrap_or(Value::Text(Cow::Borrowed(text)))));
     }
-    Event {
-        kind,
-        fields,
-        pid: record.pid,
-        repeated: record.repeated,
-        address: match source {
-            _ if kind.success => Blame::Nobody,
-            Source::Absent => Blame::Nobody,
-            Source::Is(addr) => Blame::Address(addr),
-            Source::Ambiguous => Blame::Ambiguous,
-        },
-        suricata: None,
-    }
+    event
 }
 
 /// Decimal digits as a number; `None` where there are none, or too many.

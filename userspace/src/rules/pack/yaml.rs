@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor, value};
 
+use crate::config::parse_duration;
+
 /// A value, or a list of them.
 #[derive(Clone, Debug)]
 pub(in crate::rules) struct OneOrMany<T>(pub(in crate::rules) Vec<T>);
@@ -94,21 +96,10 @@ pub(in crate::rules) struct Span(pub(in crate::rules) Duration);
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let seconds = text.strip_suffix(|unit: char| unit.is_ascii_lowercase()).and_then(|count| {
-            let unit = match &text[count.len()..] {
-                "s" => 1,
-                "m" => 60,
-                "h" => 3600,
-                "d" => 86400,
-                _ => return None,
-            };
-            count.parse::<u32>().ok().map(|count| u64::from(count) * unit)
-        });
-        match seconds {
-            Some(seconds) if seconds > 0 => Ok(Self(Duration::from_secs(seconds))),
-            _ => Err(de::Error::custom(format_args!(
-                "expected a duration such as 90s, 5m, 2h or 1d, got `{text}`"
-            ))),
+        match parse_duration(&text) {
+            Ok(Duration::ZERO) => Err(de::Error::custom("expected at least 1s")),
+            Ok(duration) => Ok(Self(duration)),
+            Err(error) => Err(de::Error::custom(error)),
         }
     }
 }

@@ -47,7 +47,7 @@ enum Step {
     /// As many as there are, then fewer, until what follows matches.
     Give(Run, Option<Needle>),
     /// What follows; where that doesn't match, the steps from there on.
-    Either { otherwise: usize },
+    Either(Box<Choice>),
     /// Go on there.
     Jump(usize),
     /// Nothing may be left.
@@ -56,12 +56,31 @@ enum Step {
     Match,
 }
 
+#[derive(Debug, Default)]
+struct Choice {
+    otherwise: usize,
+    /// What each way can begin with.
+    this: Start,
+    other: Start,
+    /// Captures lie on this way: where it fails they are forgotten.
+    saves: bool,
+}
+
+/// What the rest of a pattern can begin with.
+#[derive(Clone, Copy, Debug, Default)]
+struct Start {
+    bytes: ByteSet,
+    /// It may need no byte at all.
+    empty: bool,
+}
+
 #[derive(Debug)]
 struct Run {
     table: Box<[bool; 256]>,
     set: ByteSet,
-    /// The set is `.`: look for a line feed instead of testing each byte.
-    dot: bool,
+    /// The set is every byte but this one, and the run is likely to be long: look for that one instead
+    /// of testing each byte.
+    stop: Option<u8>,
     min: usize,
     max: usize,
 }
@@ -138,14 +157,19 @@ impl Attempt<'_> {
                 Step::Give(run, needle) => {
                     return self.give(pc + 1, at, run, needle.as_ref());
                 }
-                Step::Either { otherwise } => {
-                    self.spend(1)?;
-                    let before = *self.slots;
-                    if self.go(pc + 1, at)? {
-                        return Ok(true);
+                Step::Either(choice) => {
+                    let next = self.text.get(at).copied();
+                    if choice.this.admits(next) {
+                        if choice.other.admits(next) {
+                            if self.either(choice, pc + 1, at)? {
+                                return Ok(true);
+                            }
+                        } else {
+                            pc += 1;
+                            continue;
+                        }
                     }
-                    *self.slots = before;
-                    pc = *otherwise;
+                    pc = choice.otherwise;
                     continue;
                 }
                 Step::Jump(target) => {
@@ -161,6 +185,20 @@ impl Attempt<'_> {
             }
             pc += 1;
         }
+    }
+
+    /// The first way of a choice.
+    fn either(&mut self, choice: &Choice, this: usize, at: usize) -> Result<bool, Spent> {
+        self.spend(1)?;
+        if !choice.saves {
+            return self.go(this, at);
+        }
+        let before = *self.slots;
+        let matched = self.go(this, at)?;
+        if !matched {
+            *self.slots = before;
+        }
+        Ok(matched)
     }
 
     fn give(
@@ -202,13 +240,24 @@ impl Attempt<'_> {
     }
 }
 
+impl Start {
+    fn admits(&self, next: Option<u8>) -> bool {
+        self.empty || next.is_some_and(|byte| self.bytes.contains(byte))
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self { bytes: self.bytes.union(other.bytes), empty: self.empty || other.empty }
+    }
+}
+
 impl Run {
     fn new(set: ByteSet, min: u32, max: Option<u32>) -> Self {
         let width = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
         Self {
             table: set.table(),
             set,
-            dot: set.is_dot(),
+            // What ends at a space is a word, so short.
+            stop: set.all_but().filter(|&byte| byte != b' '),
             min: width(min),
             max: max.map_or(usize::MAX, width),
         }
@@ -217,8 +266,8 @@ impl Run {
     /// How many of the set's bytes `text` begins with, at most `max`.
     fn extent(&self, text: &[u8]) -> usize {
         let text = &text[..text.len().min(self.max)];
-        if self.dot {
-            return memchr::memchr(b'\n', text).unwrap_or(text.len());
+        if let Some(stop) = self.stop {
+            return memchr::memchr(stop, text).unwrap_or(text.len());
         }
         text.iter().position(|&byte| !self.table[usize::from(byte)]).unwrap_or(text.len())
     }
@@ -316,12 +365,15 @@ impl Compiler<'_> {
     }
 
     fn choice(&mut self) -> usize {
-        self.steps.push(Step::Either { otherwise: 0 });
+        self.steps.push(Step::Either(Box::default()));
         self.steps.len() - 1
     }
 
     fn otherwise(&mut self, choice: usize) {
-        self.steps[choice] = Step::Either { otherwise: self.steps.len() };
+        let otherwise = self.steps.len();
+        let saves = self.steps[choice..].iter().any(|step| matches!(step, Step::Save(_)));
+        self.steps[choice] =
+            Step::Either(Box::new(Choice { otherwise, saves, ..Choice::default() }));
     }
 
     fn run(&mut self, class: &Class, min: u32, max: Option<u32>) -> Option<()> {
@@ -333,38 +385,52 @@ impl Compiler<'_> {
         self.steps.push(Step::Give(Run::new(set, min, max), None));
     }
 
-    /// Turns runs into those that need give nothing back, or know the literal that follows.
+    /// Tells each choice what its ways begin with, and turns runs into those that need give nothing back,
+    /// or know the literal that follows.
     fn finish(mut self) -> Machine {
-        let mut first = vec![ByteSet::default(); self.steps.len() + 1];
-        for pc in (0..self.steps.len()).rev() {
-            let next = first[pc + 1];
-            first[pc] = match &self.steps[pc] {
-                Step::Literal(literal) => ByteSet::of(&literal[..literal.len().min(1)]),
-                Step::Save(_) => next,
-                Step::Take(run) | Step::Give(run, _) if run.min == 0 => run.set.union(next),
-                Step::Take(run) | Step::Give(run, _) => run.set,
-                Step::Either { otherwise } => next.union(first[*otherwise]),
-                Step::Jump(target) => first[*target],
-                Step::End | Step::Match => ByteSet::default(),
+        let end = self.steps.len();
+        let mut starts = vec![Start::default(); end + 1];
+        for pc in (0..end).rev() {
+            let next = starts[pc + 1];
+            // Taken out, to move a run from one kind of step to the other.
+            let step = std::mem::replace(&mut self.steps[pc], Step::Match);
+            (self.steps[pc], starts[pc]) = match step {
+                Step::Literal(literal) => {
+                    let bytes = ByteSet::of(&literal[..literal.len().min(1)]);
+                    (Step::Literal(literal), Start { bytes, empty: false })
+                }
+                Step::Save(slot) => (Step::Save(slot), next),
+                Step::Take(run) | Step::Give(run, _) => {
+                    let only = Start { bytes: run.set, empty: false };
+                    let start = if run.min == 0 { only.or(next) } else { only };
+                    let step = if run.set.meets(next.bytes) {
+                        Step::Give(run, self.needle(pc + 1))
+                    } else {
+                        Step::Take(run)
+                    };
+                    (step, start)
+                }
+                Step::Either(choice) => {
+                    let other = starts[choice.otherwise];
+                    (
+                        Step::Either(Box::new(Choice { this: next, other, ..*choice })),
+                        next.or(other),
+                    )
+                }
+                Step::Jump(target) => (Step::Jump(target), starts[target]),
+                step @ (Step::End | Step::Match) => {
+                    (step, Start { bytes: ByteSet::default(), empty: true })
+                }
             };
-            if let Step::Give(run, _) = &self.steps[pc] {
-                let gives = run.set.meets(next);
-                let needle = self.steps[pc + 1..]
-                    .iter()
-                    .find(|step| !matches!(step, Step::Save(_)))
-                    .and_then(|step| match step {
-                        Step::Literal(literal) => Some(Needle::new(literal)),
-                        _ => None,
-                    });
-                // Taken out to move the run from one kind of step to the other.
-                let step = std::mem::replace(&mut self.steps[pc], Step::Match);
-                self.steps[pc] = match step {
-                    Step::Give(run, _) if gives => Step::Give(run, needle),
-                    Step::Give(run, _) => Step::Take(run),
-                    other => other,
-                };
-            }
         }
-        Machine { first: first[0], steps: self.steps.into() }
+        Machine { first: starts[0].bytes, steps: self.steps.into() }
+    }
+
+    /// The literal that comes first from `pc` on, where one does.
+    fn needle(&self, pc: usize) -> Option<Needle> {
+        match self.steps[pc..].iter().find(|step| !matches!(step, Step::Save(_)))? {
+            Step::Literal(literal) => Some(Needle::new(literal)),
+            _ => None,
+        }
     }
 }

@@ -30,9 +30,7 @@ impl ByteSet {
     fn of_ranges(class: &ClassBytes) -> Self {
         let mut set = Self::default();
         for range in class.ranges() {
-            for byte in range.start()..=range.end() {
-                set.insert(byte);
-            }
+            (range.start()..=range.end()).for_each(|byte| set.insert(byte));
         }
         set
     }
@@ -65,9 +63,11 @@ impl ByteSet {
         Self(words)
     }
 
-    /// Every byte but the line feed, as `.` means it.
-    pub(super) fn is_dot(self) -> bool {
-        (0..=u8::MAX).all(|byte| self.contains(byte) == (byte != b'\n'))
+    /// The byte that alone is missing.
+    pub(super) fn all_but(self) -> Option<u8> {
+        let mut missing = (0..=u8::MAX).filter(|&byte| !self.contains(byte));
+        let byte = missing.next()?;
+        missing.next().is_none().then_some(byte)
     }
 
     /// As a table, for the loops that run on every line.

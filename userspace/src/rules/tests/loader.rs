@@ -69,7 +69,10 @@ fn yaml_that_is_broken_or_of_the_wrong_kind_is_placed() {
         "  - {id: 1, level: 5, event: failed, count: 2, within: 6min, same: [src], description: d}";
     let got = complaint(&pack(EVENT, rule));
     assert!(got.contains("my.yaml:8:"), "{got}");
-    assert!(got.contains("expected a duration such as 90s, 5m, 2h or 1d, got `6min`"), "{got}");
+    assert!(
+        got.contains("expected a duration such as 90s, 5m, 2h, 1d or 1h30m, got `6min`"),
+        "{got}"
+    );
 }
 
 #[test]
