@@ -5,15 +5,14 @@
 
 mod toolchain;
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use self::toolchain::{Core, Toolchain};
+use crate::cargo::{quietly, root};
 
 const TARGET: &str = "bpfel-unknown-none";
 const CRATE: &str = "ravelin-ebpf";
@@ -40,22 +39,15 @@ pub(crate) struct Args {
 
 /// Builds the object.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let workspace = workspace();
+    let workspace = root();
     let object = workspace.join("target/bpf/ravelin.bpf.o");
-    if up_to_date(&object, &workspace, args.debug)? {
+    if up_to_date(&object, workspace, args.debug)? {
         return Ok(());
     }
     let toolchain = Toolchain::find_or_install()?;
-    eprintln!("building the XDP program with {toolchain}");
-    let built = build(&toolchain, &workspace, args.debug)?;
+    eprintln!("Building the XDP program with {toolchain}");
+    let built = build(&toolchain, workspace, args.debug)?;
     publish(&built, &object)
-}
-
-/// The workspace this binary was built from.
-fn workspace() -> PathBuf {
-    let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    path.pop();
-    path
 }
 
 /// Whether the object is of the wanted kind and newer than everything it is built from.
@@ -150,23 +142,4 @@ fn check(elf: &[u8]) -> Result<()> {
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
-}
-
-/// Runs a command that is only worth reading where it fails.
-fn quietly(command: &mut Command) -> Result<Output> {
-    let output = command
-        .output()
-        .with_context(|| format!("failed to run {}", shown(command.get_program())))?;
-    if !output.status.success() {
-        eprint!("{}", String::from_utf8_lossy(&output.stdout));
-        eprint!("{}", String::from_utf8_lossy(&output.stderr));
-        let line: Vec<_> =
-            std::iter::once(command.get_program()).chain(command.get_args()).map(shown).collect();
-        bail!("`{}` failed ({})", line.join(" "), output.status);
-    }
-    Ok(output)
-}
-
-fn shown(text: &OsStr) -> String {
-    text.to_string_lossy().into_owned()
 }

@@ -6,13 +6,14 @@
 use std::env;
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{TARGET, quietly};
+use super::TARGET;
+use crate::apt;
+use crate::cargo::quietly;
 
 /// Where Debian's packages put their compiler; rustup's, which has no `core` for BPF, shadows it in PATH.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -108,10 +109,11 @@ impl Core {
     }
 
     fn install() -> Result<Self> {
-        if !is_debian() || !is_root() {
+        if !apt::can_install() {
             bail!("{}", missing_core());
         }
-        apt_install(&DEBIAN_PACKAGES).with_context(missing_core)?;
+        eprintln!("Installing a compiler for BPF: {}", DEBIAN_PACKAGES.join(" "));
+        apt::install(&DEBIAN_PACKAGES).with_context(missing_core)?;
         Self::prebuilt(Path::new(DEBIAN_RUSTC)).with_context(missing_core)
     }
 }
@@ -132,7 +134,7 @@ fn install_linker(core: &Core) -> Result<PathBuf> {
             "bpf-linker isn't installed: run `cargo install bpf-linker --version {LINKER_VERSION}`"
         );
     }
-    eprintln!("installing bpf-linker {LINKER_VERSION} with cargo; this takes a minute");
+    eprintln!("Installing bpf-linker {LINKER_VERSION} with cargo; this takes a minute");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     forget_surroundings(&mut cargo);
     cargo
@@ -144,26 +146,6 @@ fn install_linker(core: &Core) -> Result<PathBuf> {
         .context("cargo installed bpf-linker, but it is neither in PATH nor in CARGO_HOME/bin")
 }
 
-/// Installs packages; refreshes the package lists only where they don't know one.
-fn apt_install(packages: &[&str]) -> Result<()> {
-    eprintln!("installing {} with apt-get", packages.join(", "));
-    let known =
-        |package: &&str| stdout(Command::new("apt-cache").args(["show", package])).is_some();
-    if !packages.iter().all(known) {
-        quietly(Command::new("apt-get").args(["update", "--quiet"]))?;
-    }
-    if let Some(unknown) = packages.iter().find(|package| !known(package)) {
-        bail!("this release has no package `{unknown}`");
-    }
-    quietly(
-        Command::new("apt-get")
-            .args(["install", "--yes", "--quiet", "--no-install-recommends"])
-            .args(packages)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )?;
-    Ok(())
-}
-
 fn missing_core() -> String {
     format!(
         "no compiler for BPF is installed. Install one of\n  \
@@ -171,19 +153,6 @@ fn missing_core() -> String {
          - elsewhere: rustup toolchain install nightly --component rust-src && cargo install bpf-linker",
         DEBIAN_PACKAGES.join(" ")
     )
-}
-
-fn is_debian() -> bool {
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    release
-        .lines()
-        .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
-        .flat_map(|ids| ids.trim_matches('"').split(' '))
-        .any(|id| id == "debian" || id == "ubuntu")
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn cargo_home() -> Option<PathBuf> {
