@@ -40,7 +40,7 @@ pub mod map {
 pub mod program {
     /// The one that is attached.
     pub const RAVELIN: &str = "ravelin";
-    /// The one that carries out [`super::Amendment`]s. It is never attached: userspace runs it by
+    /// The one that carries out an [`Amendment`](crate::amendment::Amendment). It is never attached: userspace runs it by
     /// `BPF_PROG_TEST_RUN`.
     pub const AMEND: &str = "amend";
 }
@@ -124,9 +124,10 @@ impl Reason {
 pub struct Settings {
     /// Anything but 0: pass everything (`ravelin panic`).
     pub off: u32,
-    /// How many entries the IPv4 trie holds; it is looked up only while that isn't 0.
+    /// Anything but 0 while the IPv4 trie holds entries; it is looked up only then. Not their number: a
+    /// write that changes more than one byte may be seen half done, and 255 to 256 might pass for 0.
     pub nets_v4: u32,
-    /// How many entries the IPv6 trie holds.
+    /// Likewise for the IPv6 trie.
     pub nets_v6: u32,
     /// Drop events a second and CPU that are announced; 0: none.
     pub events_per_second: u32,
@@ -150,46 +151,7 @@ pub struct DropEvent {
     pub suppressed: u32,
 }
 
-/// A change of a ban that stays where it is, so that no hit is lost: a plain map update replaces the
-/// whole value, and what was counted since userspace read it is gone.
-///
-/// Up to [`AMENDMENTS_MAX`] of these, end to end, are the frame of one run of [`program::AMEND`]; it
-/// returns how many of them found their ban. What is in no map is left alone.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
-pub struct Amendment {
-    /// Address or prefix in network order. IPv4 in the first four bytes, the others 0.
-    pub address: [u8; 16],
-    /// The new expiry.
-    pub expires_ns: u64,
-    /// The new flags.
-    pub flags: u32,
-    /// Which map it is in.
-    pub table: u16,
-    /// Length of the prefix in bits, for the tries. The prefix must be in there: where it isn't, the
-    /// longest one around it is amended.
-    pub prefix_len: u16,
-}
-
-/// How many amendments go into one frame.
-pub const AMENDMENTS_MAX: usize = 64;
-
-/// The maps that hold bans, as [`Amendment::table`] names them.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u16)]
-pub enum Table {
-    /// [`map::BANS_V4`].
-    BansV4 = 0,
-    /// [`map::BANS_V6`].
-    BansV6 = 1,
-    /// [`map::NETS_V4`].
-    NetsV4 = 2,
-    /// [`map::NETS_V6`].
-    NetsV6 = 3,
-}
-
 const _: () = assert!(size_of::<Entry>() == 40);
-const _: () = assert!(size_of::<Amendment>() == 32);
 const _: () = assert!(size_of::<Settings>() == 16);
 const _: () = assert!(size_of::<DropEvent>() == 40);
 

@@ -9,10 +9,9 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{TestRun as _, TestRunOptions, TestRunResult, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use ravelin_common::amendment::{AMENDED, Amendment, NO_SUCH_ENTRY, Table};
 use ravelin_common::prefilter::Bit;
-use ravelin_common::{
-    Amendment, DropEvent, Entry, PERMANENT, Reason, Settings, Table, map, program,
-};
+use ravelin_common::{DropEvent, Entry, PERMANENT, Reason, Settings, map, program};
 
 /// What the program says about a frame: `enum xdp_action` of `linux/bpf.h`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,21 +75,13 @@ impl Program {
         (action, result.duration.as_nanos())
     }
 
-    /// Carries out amendments; gives how many found their ban.
-    pub fn amend(&self, amendments: &[Amendment]) -> u32 {
-        let frame: Vec<u8> = amendments
-            .iter()
-            .flat_map(|amendment| {
-                let Amendment { address, expires_ns, flags, table, prefix_len } = *amendment;
-                let mut record = address.to_vec();
-                record.extend(expires_ns.to_ne_bytes());
-                record.extend(flags.to_ne_bytes());
-                record.extend(table.to_ne_bytes());
-                record.extend(prefix_len.to_ne_bytes());
-                record
-            })
-            .collect();
-        self.test_run(program::AMEND, &frame, 1).return_value
+    /// Carries out an amendment; whether it found its ban.
+    pub fn amend(&self, amendment: Amendment) -> bool {
+        match self.test_run(program::AMEND, &amendment.to_bytes(), 1).return_value {
+            AMENDED => true,
+            NO_SUCH_ENTRY => false,
+            other => panic!("expected an answer, got {other}"),
+        }
     }
 
     fn test_run(&self, name: &str, frame: &[u8], times: u32) -> TestRunResult {
