@@ -32,18 +32,6 @@ impl Ban {
         flags & FLAG_HOLDS_ALLOWED != 0
     }
 
-<<<<<<< HEAD
-<<<<<<< HEAD
-    /// Gives it another expiry and other flags, and leaves what it has counted.
-    #[inline(always)]
-    pub(crate) fn amend(&self, expires_ns: u64, flags: u32) {
-        let entry = self.0.get();
-        // SAFETY: as in `holds`; each field is one write, so that no reader sees half of one.
-        unsafe { ptr::write_volatile(&raw mut (*entry).flags, flags) };
-        // SAFETY: likewise.
-=======
-=======
->>>>>>> kernel
     /// Gives it another expiry and other flags.
     #[inline(always)]
     pub(crate) fn amend(&self, expires_ns: u64, flags: u32) {
@@ -51,10 +39,6 @@ impl Ban {
         // SAFETY: as in `holds`; userspace, which alone changes bans, changes one at a time.
         unsafe { ptr::write_volatile(&raw mut (*entry).flags, flags) };
         // SAFETY: as above.
-<<<<<<< HEAD
->>>>>>> lab
-=======
->>>>>>> kernel
         unsafe { ptr::write_volatile(&raw mut (*entry).expires_ns, expires_ns) };
     }
 
