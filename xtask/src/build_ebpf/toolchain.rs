@@ -137,7 +137,13 @@ fn install_linker(core: &Core) -> Result<PathBuf> {
     eprintln!("Installing bpf-linker {LINKER_VERSION} with cargo; this takes a minute");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     forget_surroundings(&mut cargo);
+    // Crates on the way (quote, for one) bring a rust-toolchain.toml that asks for `rust-src`: without a
+    // toolchain named here, rustup would obey it, and replace the user's toolchain with a newer one.
+    if let Some(toolchain) = env::var_os("RUSTUP_TOOLCHAIN") {
+        cargo.env("RUSTUP_TOOLCHAIN", toolchain);
+    }
     cargo
+        .env("RUSTUP_AUTO_INSTALL", "0")
         .args(["install", "bpf-linker", "--version", LINKER_VERSION, "--no-default-features"])
         .args(["--features", &format!("llvm-{LINKER_LLVM}")])
         .env("LLVM_PREFIX", &prefix);
