@@ -23,6 +23,8 @@ mod nets;
 mod pinned;
 mod pins;
 mod place;
+mod restore;
+mod stock;
 mod sweep;
 mod sys;
 
@@ -30,7 +32,8 @@ use std::path::PathBuf;
 
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
-use ravelin_common::{Entry, FLAG_HOLDS_ALLOWED, Reason, Settings};
+use ravelin_common::program::{AMEND, RAVELIN};
+use ravelin_common::{Entry, FLAG_HOLDS_ALLOWED, Reason, Settings, map};
 
 use self::allow::Allow;
 use self::attach::describe;
@@ -41,12 +44,14 @@ use self::pins::Pins;
 use crate::config::XdpMode;
 use crate::event::Target;
 
+pub use self::allow::AllowOutcome;
 pub use self::attach::{Attached, Mode};
-pub use self::bans::{Inserted, Restored};
+pub use self::bans::Inserted;
 pub use self::clock::{Clock, Expiry};
 pub use self::error::{AttachError, BlocklistError};
 pub use self::events::DropEvents;
 pub use self::pinned::{Pinned, detach};
+pub use self::restore::Restored;
 
 /// What [`Blocklist::open`] needs to know.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -145,15 +150,6 @@ impl Counters {
     }
 }
 
-/// What a change of the allow list did to bans.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct AllowOutcome {
-    /// Bans wholly inside the allow list, now removed, with their final counts.
-    pub removed: Vec<KernelBan>,
-    /// How many bans have an allowed prefix inside that hadn't before.
-    pub flagged: usize,
-}
-
 /// The blocklist in the kernel.
 pub struct Blocklist {
     ebpf: Ebpf,
@@ -189,7 +185,7 @@ impl Blocklist {
     pub fn open(options: &Options) -> Result<(Self, Opened), BlocklistError> {
         let pins = Pins::prepare(&options.bpf_dir)?;
         maps::check_pinned(&pins)?;
-        let found_maps = pins.map(ravelin_common::map::BANS_V4).exists();
+        let found_maps = pins.map(map::BANS_V4).exists();
 
         let mut ebpf = load(&pins, options.max)?;
         let mut take = |name: &'static str| {
@@ -225,7 +221,7 @@ impl Blocklist {
             .iter()
             .filter_map(|interface| blocklist.attach(interface).err())
             .collect();
-        let kept = blocklist.maps.max_entries(ravelin_common::map::BANS_V4)?;
+        let kept = blocklist.maps.max_entries(map::BANS_V4)?;
         let opened = Opened {
             adopted: found_maps.then(|| blocklist.len()),
             kept_max: (kept != options.max).then_some(kept),
@@ -294,28 +290,6 @@ impl Blocklist {
         self.pins.detach_all()
     }
 
-    /// Learns what the maps hold, before the program of this process sees a packet.
-    fn take_stock(&mut self) -> Result<(), BlocklistError> {
-        for net in self.maps.allowed()? {
-            self.allow.note_added(net);
-        }
-        for (net, entry) in self.maps.nets()? {
-            let expires = Expiry::from_ns(entry.expires_ns);
-            self.nets.adopt(net, expires, entry.flags);
-            self.lapses_nets.note(Target::from(net), expires);
-        }
-        self.take_stock_of_exact()?;
-        self.write_families()
-    }
-
-    /// Says in the settings which tries are in use.
-    fn write_families(&mut self) -> Result<(), BlocklistError> {
-        let (v4, v6) = self.nets.families();
-        self.settings.nets_v4 = u32::from(v4);
-        self.settings.nets_v6 = u32::from(v6);
-        self.maps.set_settings(self.settings)
-    }
-
     fn release_others(&self, wanted: &[String]) -> Result<Vec<String>, BlocklistError> {
         let mut released = Vec::new();
         for interface in self.pins.linked_interfaces()? {
@@ -335,7 +309,7 @@ fn load(pins: &Pins, max: u32) -> Result<Ebpf, BlocklistError> {
     for name in maps::SIZED {
         loader.map_max_entries(name, max);
     }
-    for name in maps::PINNED {
+    for name in map::PINNED {
         loader.map_pin_path(name, pins.map(name));
     }
     let mut ebpf = loader.load(maps::OBJECT).map_err(|error| BlocklistError::Load {
@@ -343,9 +317,7 @@ fn load(pins: &Pins, max: u32) -> Result<Ebpf, BlocklistError> {
         hint: hint(&error),
         reason: describe(&error),
     })?;
-    for (name, what) in
-        [(attach::PROGRAM, "the XDP program"), (amend::PROGRAM, "the amending program")]
-    {
+    for (name, what) in [(RAVELIN, "the XDP program"), (AMEND, "the amending program")] {
         program(&mut ebpf, name)?.load().map_err(|error| BlocklistError::Load {
             what,
             hint: hint(&error),
@@ -382,19 +354,6 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> &'static str {
     ""
 }
 
-/// The flags of a ban, by what is allowed.
-fn flags_for(allow: &Allow, target: Target) -> u32 {
-    if allow.inside(target) { FLAG_HOLDS_ALLOWED } else { 0 }
-}
-
-/// Refuses what is wholly allowed.
-fn refuse_allowed(allow: &Allow, target: Target) -> Result<(), BlocklistError> {
-    match allow.covering(target) {
-        Some(by) => Err(BlocklistError::Allowed { target, by }),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,15 +374,5 @@ mod tests {
         counters.add(Reason::DroppedNetV6, 7);
         assert_eq!((counters.passed(), counters.dropped()), (4, 7));
         assert_eq!(counters.of(Reason::DroppedNetV6), 7);
-    }
-
-    #[test]
-    fn a_target_knows_what_is_allowed_of_it() {
-        let mut allow = Allow::default();
-        allow.note_added("2001:db8::7/128".parse().unwrap());
-        assert_eq!(flags_for(&allow, "2001:db8::/64".parse().unwrap()), FLAG_HOLDS_ALLOWED);
-        assert_eq!(flags_for(&allow, "2001:db8:1::/64".parse().unwrap()), 0);
-        assert!(refuse_allowed(&allow, "2001:db8::/64".parse().unwrap()).is_ok());
-        assert!(refuse_allowed(&allow, "2001:db8::7/128".parse().unwrap()).is_err());
     }
 }

@@ -7,7 +7,7 @@
 //! still counts. Then that rule's count for that key starts again, also when the firing is swallowed by
 //! `ignore`. `ignore` is a fixed time from the firing that was heard. An event counts for every rung
 //! above it, whatever fired; repeated N times it counts N times; the lines of one login attempt count
-//! once together ([`attempt`]). An event without a field that a key asks for doesn't count there. What
+//! once together (`attempt.rs`). An event without a field that a key asks for doesn't count there. What
 //! a rule adds to the score it adds each time its conditions hold; swallowing an alert swallows no
 //! evidence.
 //!
@@ -26,7 +26,7 @@
 //! another's first honest mistake: [`Fired`] tells apart what fired, and what the score is, on evidence
 //! that may ban alone.
 //!
-//! **Bounds.** One table by owner (the offender's target, or a key without an address), see [`table`];
+//! **Bounds.** One table by owner (the offender's target, or a key without an address), see `table.rs`;
 //! a bounded number of windows for each; a bounded number of times in a window.
 #![forbid(unsafe_code)]
 

@@ -4,17 +4,20 @@
 //! nothing to lock. The daemon, `explain`, `replay` and the packs' own tests all run this.
 #![forbid(unsafe_code)]
 
-use std::net::IpAddr;
+mod pack_tests;
 
+use std::sync::Arc;
+
+pub use self::pack_tests::run_pack_test;
 use crate::config::Config;
 use crate::correlator::{Correlator, Fired, Limits};
-use crate::event::{Event, Offence, Record, Target, Timestamp, Verdict};
+use crate::event::{BanOrder, Event, Offence, Record, Target, Timestamp, Verdict};
 use crate::policy::{Network, Policy, SuricataProof};
 use crate::rules::Packs;
 
 /// Recognition, correlation and policy, with all their state.
 pub struct Engine {
-    packs: Packs,
+    packs: Arc<Packs>,
     correlator: Correlator,
     policy: Policy,
 }
@@ -28,7 +31,7 @@ pub struct Outcome<'l> {
     pub event: Option<Event<'l>>,
     /// Whose deed it is.
     pub offence: Offence,
-    /// What a ban of the offender would be about.
+    /// What a ban of the offender would be about; of a success, whom it is about.
     pub target: Option<Target>,
     /// Alerts and score.
     pub fired: Fired,
@@ -38,14 +41,14 @@ pub struct Outcome<'l> {
 
 impl Engine {
     /// A fresh engine.
-    pub fn new(packs: Packs, config: &Config, network: Network, proof: SuricataProof) -> Self {
+    pub fn new(packs: Arc<Packs>, config: &Config, network: Network, proof: SuricataProof) -> Self {
         let correlator = Correlator::new(
             packs.rules(),
             config.ban.score_half_life,
             config.ban.ipv6_prefix,
             Limits::default(),
         );
-        let policy = Policy::new(config, network, proof);
+        let policy = Policy::new(config, &network, proof);
         Self { packs, correlator, policy }
     }
 
@@ -65,20 +68,26 @@ impl Engine {
             };
         };
         let offence = policy.attribute(&event);
-        let target = offence.offender.map(|offender| policy.target(offender));
+        let target = policy.subject(&event, &offence);
         let banned = target.is_some_and(|target| policy.is_banned(target, time));
-        let fired = correlator.feed(packs.rules(), &event, &offence, target, time, banned);
-        let verdict = policy.judge(&offence, &fired.alerts, fired.score, time, arrived);
-        if let Verdict::Ban(order) = &verdict {
+        let fired = correlator.feed(&event, &offence, target, time, banned);
+        let verdict = policy.judge(&offence, &fired, time, arrived);
+        if let Verdict::Ban(order) | Verdict::Lapsed(order) = &verdict {
             policy.record(order);
-            correlator.consume(order.target, time);
+            correlator.consume(order.target);
         }
         Outcome { time, event: Some(event), offence, target, fired, verdict }
     }
 
+    /// A ban was made that didn't come out of [`Engine::step`]: by hand, or after it had to wait.
+    pub fn banned(&mut self, order: &BanOrder) {
+        self.policy.record(order);
+        self.correlator.consume(order.target);
+    }
+
     /// A ban was lifted: its target begins with a clean slate.
-    pub fn forgive(&mut self, target: Target) {
-        self.policy.lift(target);
+    pub fn forgive(&mut self, target: Target, now: Timestamp) {
+        self.policy.lift(target, now);
         self.correlator.forgive(target);
     }
 
@@ -95,10 +104,5 @@ impl Engine {
     /// Allow list, standing bans and offences, to change them.
     pub fn policy_mut(&mut self) -> &mut Policy {
         &mut self.policy
-    }
-
-    /// What a ban of `offender` would be about.
-    pub fn target(&self, offender: IpAddr) -> Target {
-        self.policy.target(offender)
     }
 }

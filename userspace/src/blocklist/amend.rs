@@ -6,14 +6,12 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::Key;
 use aya::programs::{ProgramError, TestRun as _, TestRunOptions, Xdp};
 use ravelin_common::amendment::{AMENDED, Amendment, NO_SUCH_ENTRY, Table};
+use ravelin_common::program::AMEND;
 
 use super::clock::Expiry;
 use super::place::Place;
 use super::{BlocklistError, program};
 use crate::event::Target;
-
-/// Name of the program.
-pub(super) const PROGRAM: &str = "amend";
 
 /// Gives the entry of `target` another expiry and other flags; false where there is none. Nothing that
 /// it counts meanwhile is lost.
@@ -38,14 +36,14 @@ pub(super) fn amend(
         reserved: 0,
     };
     let failed = |source| BlocklistError::Amend { target, source };
-    let program: &mut Xdp = program(ebpf, PROGRAM)?;
+    let program: &mut Xdp = program(ebpf, AMEND)?;
     let frame = amendment.to_bytes();
     let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
     match program.test_run(options) {
         Ok(result) if result.return_value == AMENDED => Ok(true),
         Ok(result) if result.return_value == NO_SUCH_ENTRY => Ok(false),
         Ok(result) => Err(failed(io::Error::other(format!(
-            "the program `{PROGRAM}` answered {}",
+            "the program `{AMEND}` answered {}",
             result.return_value
         )))),
         Err(ProgramError::SyscallError(error)) => Err(failed(error.io_error)),

@@ -13,14 +13,13 @@ use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::xdp::{XdpError, XdpLink};
 use aya::programs::{ProgramError, Xdp, XdpMode as AyaMode, loaded_programs};
 
+use ravelin_common::program::RAVELIN;
+
 use super::pins::{self, Pins};
 use super::sys::{self, XdpLinkInfo};
 use super::{AttachError, program};
 use crate::config::XdpMode;
 use crate::host::{self, Link, XdpAttachment};
-
-/// Name of the program.
-pub(super) const PROGRAM: &str = "ravelin";
 
 /// How an interface runs the program.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -268,7 +267,7 @@ fn look_up(interface: &str) -> Result<Link, AttachError> {
 }
 
 fn main_program<'e>(ebpf: &'e mut Ebpf, interface: &str) -> Result<&'e mut Xdp, AttachError> {
-    program(ebpf, PROGRAM).map_err(|error| AttachError::Refused {
+    program(ebpf, RAVELIN).map_err(|error| AttachError::Refused {
         interface: interface.to_owned(),
         mode: Mode::Native,
         reason: error.to_string(),

@@ -65,12 +65,13 @@ impl Clock {
     /// Reads them.
     pub fn read() -> Self {
         let monotonic_ns = nanoseconds(clock_gettime(ClockId::Monotonic));
-        Self {
-            wall: Timestamp::now(),
-            monotonic_ns,
-            suspended_ns: nanoseconds(clock_gettime(ClockId::Boottime))
-                .saturating_sub(monotonic_ns),
-        }
+        let boottime_ns = nanoseconds(clock_gettime(ClockId::Boottime));
+        Self::of_readings(Timestamp::now(), monotonic_ns, boottime_ns)
+    }
+
+    /// From readings of the wall's clock, `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME` at one moment.
+    pub const fn of_readings(wall: Timestamp, monotonic_ns: u64, boottime_ns: u64) -> Self {
+        Self { wall, monotonic_ns, suspended_ns: boottime_ns.saturating_sub(monotonic_ns) }
     }
 
     /// Nanoseconds of `CLOCK_MONOTONIC`.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
@@ -14,26 +15,12 @@ use ravelin_common::{Entry, Reason, Settings, map};
 
 use super::pins::Pins;
 use super::place::{self, NetV4, NetV6, Place};
-use super::sys::{self, PrefilterWords, Scan};
+use super::sys::{PrefilterWords, Scan};
 use super::{BlocklistError, Counters};
 use crate::event::Target;
 
 /// The XDP object, built by `cargo xtask build-ebpf`.
 pub(super) static OBJECT: &[u8] = include_bytes_aligned!(env!("RAVELIN_XDP_OBJECT"));
-
-/// What is pinned, in the order it is checked.
-pub(super) const PINNED: [&str; 10] = [
-    map::SETTINGS,
-    map::BANS_V4,
-    map::BANS_V6,
-    map::NETS_V4,
-    map::NETS_V6,
-    map::ALLOW_V4,
-    map::ALLOW_V6,
-    map::PREFILTER,
-    map::COUNTERS,
-    map::EVENTS,
-];
 
 /// The maps whose size is `ban.max`.
 pub(super) const SIZED: [&str; 2] = [map::BANS_V4, map::BANS_V6];
@@ -99,15 +86,11 @@ impl Maps {
     /// Adds an entry unless there is one.
     pub(super) fn add(&mut self, target: Target, entry: Entry) -> Result<Added, BlocklistError> {
         let flags = u64::from(BPF_NOEXIST);
-        let (name, result) = match Place::from(target) {
-            Place::V4(key) => {
-                self.set_prefilter(Bit::of_v4(key));
-                (map::BANS_V4, self.bans_v4.insert(key, entry, flags))
-            }
-            Place::V6(key) => {
-                self.set_prefilter(Bit::of_v6(key));
-                (map::BANS_V6, self.bans_v6.insert(key, entry, flags))
-            }
+        let place = Place::from(target);
+        self.claim(place);
+        let (name, result) = match place {
+            Place::V4(key) => (map::BANS_V4, self.bans_v4.insert(key, entry, flags)),
+            Place::V6(key) => (map::BANS_V6, self.bans_v6.insert(key, entry, flags)),
             // Kernels before 6.13 took no flags here; userspace knows what is in a trie.
             Place::NetV4(key) => {
                 (map::NETS_V4, self.nets_v4.insert(&key, entry, u64::from(BPF_ANY)))
@@ -124,27 +107,6 @@ impl Maps {
             }
             Err(source) => Err(failed("write to", name, source)),
         }
-    }
-
-    /// Adds entries to the exact maps by the batch, whatever is there under their keys; how many of
-    /// `keys` came in before an error.
-    pub(super) fn add_batch_v4(
-        &self,
-        keys: &[[u8; 4]],
-        values: &[Entry],
-    ) -> Result<(), (usize, io::Error)> {
-        keys.iter().for_each(|key| self.set_prefilter(Bit::of_v4(*key)));
-        sys::update_batch(&self.bans_v4, keys, values)
-    }
-
-    /// Likewise for /64s.
-    pub(super) fn add_batch_v6(
-        &self,
-        keys: &[[u8; 8]],
-        values: &[Entry],
-    ) -> Result<(), (usize, io::Error)> {
-        keys.iter().for_each(|key| self.set_prefilter(Bit::of_v6(*key)));
-        sys::update_batch(&self.bans_v6, keys, values)
     }
 
     /// The entry of a target. A trie answers with the prefix around it where it hasn't the target
@@ -286,13 +248,18 @@ impl Maps {
         Ok(info.max_entries())
     }
 
-    fn set_prefilter(&self, bit: Bit) {
-        use std::sync::atomic::Ordering;
+    /// Sets the prefilter's bit of an exact ban that is about to be added; whether it was clear, and
+    /// so no such ban there.
+    pub(super) fn claim(&self, place: Place) -> bool {
+        let bit = match place {
+            Place::V4(key) => Bit::of_v4(key),
+            Place::V6(key) => Bit::of_v6(key),
+            Place::NetV4(_) | Place::NetV6(_) => return false,
+        };
         let words = self.prefilter.words();
-        if let Some(word) = usize::try_from(bit.word).ok().and_then(|index| words.get(index)) {
-            // The insert that follows is a system call: no CPU sees it before this.
-            word.fetch_or(bit.mask, Ordering::SeqCst);
-        }
+        let word = usize::try_from(bit.word).ok().and_then(|index| words.get(index));
+        // The insert that follows is a system call: no CPU sees it before this.
+        word.is_some_and(|word| word.fetch_or(bit.mask, Ordering::SeqCst) & bit.mask == 0)
     }
 }
 
@@ -310,7 +277,7 @@ pub(super) fn check_pinned(pins: &Pins) -> Result<(), BlocklistError> {
     let object = Object::parse(OBJECT).map_err(|error| BlocklistError::Object {
         what: format!("a form that can be read ({error})"),
     })?;
-    for name in PINNED {
+    for name in map::PINNED {
         let expected = object.maps.get(name).ok_or_else(|| lacking(name))?;
         let path = pins.map(name);
         if !path.try_exists().is_ok_and(|there| there) {

@@ -9,14 +9,14 @@ use crate::event::Target;
 
 /// How far the program's clock may be behind: it is read once a tick, and the longest tick is 10 ms.
 const GRACE_NS: u64 = 20_000_000;
-/// How many lapsed bans are removed by one call: 10 ms at most, so that a mass lapse doesn't hold up a
+/// How many lapsed bans are removed by one call: about 10 ms, so that a mass lapse doesn't hold up a
 /// ban.
-const AT_ONCE: usize = 4_000;
+const AT_ONCE: usize = 2_000;
 /// Two clock readings differ by less than this when the machine wasn't suspended between them.
 const SUSPEND_NS: u64 = 100_000_000;
 
 impl Blocklist {
-    /// Removes bans that have lapsed, with their final counts; a few thousand at most, so that more may
+    /// Removes bans that have lapsed, with their final counts; a couple of thousand at most, so that more may
     /// be due at once: see [`next_lapse_ns`](Self::next_lapse_ns).
     ///
     /// The monotonic clock stands still while the machine is suspended, time doesn't: what it missed is

@@ -134,6 +134,9 @@ pub(super) fn update_batch<K: Pod, V: Pod>(
     keys: &[K],
     values: &[V],
 ) -> Result<(), (usize, io::Error)> {
+    if keys.is_empty() {
+        return Ok(());
+    }
     let mut attr = zeroed();
     // SAFETY: writing to a union's field of plain integers.
     let batch = unsafe { &mut attr.batch };

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::event::Target;
+use crate::format::Selection;
 
 /// Drops attackers in the kernel's XDP path, on what Suricata and the host's own logs say.
 #[derive(Debug, Parser)]
@@ -13,7 +14,12 @@ pub(super) struct Args {
     /// Configuration to use.
     ///
     /// A missing default file means the defaults; a missing file that is named is an error.
-    #[arg(long, value_name = "PATH", global = true, help = "Configuration [default: /etc/ravelin/ravelin.yaml]")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        global = true,
+        help = "Configuration [default: /etc/ravelin/ravelin.yaml]"
+    )]
     pub(super) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(super) command: Command,
@@ -56,19 +62,6 @@ pub(super) struct Check {
     pub(super) json: bool,
 }
 
-/// The outer format of lines that come without a configured source.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(super) enum FormatArg {
-    /// Found out line by line
-    Auto,
-    /// RFC 3164, RFC 5424, ISO 8601 stamps, bare
-    Syslog,
-    /// Suricata's fast.log
-    SuricataFast,
-    /// Suricata's eve.json
-    SuricataEve,
-}
-
 /// What stamps without year or zone can't know.
 #[derive(Debug, Parser)]
 pub(super) struct When {
@@ -82,9 +75,9 @@ pub(super) struct When {
 
 #[derive(Debug, Parser)]
 pub(super) struct Explain {
-    /// The lines' outer format
-    #[arg(long, value_enum, default_value = "auto")]
-    pub(super) format: FormatArg,
+    /// The lines' outer format: auto, syslog, suricata-fast or suricata-eve
+    #[arg(long, value_name = "F", default_value_t = Selection::Auto)]
+    pub(super) format: Selection,
     /// One JSON object for each line
     #[arg(long)]
     pub(super) json: bool,
@@ -97,9 +90,9 @@ pub(super) struct Explain {
 
 #[derive(Debug, Parser)]
 pub(super) struct Replay {
-    /// The lines' outer format
-    #[arg(long, value_enum, default_value = "auto")]
-    pub(super) format: FormatArg,
+    /// The lines' outer format: auto, syslog, suricata-fast or suricata-eve
+    #[arg(long, value_name = "F", default_value_t = Selection::Auto)]
+    pub(super) format: Selection,
     /// Lowest level of the alerts that are printed
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=15))]
     pub(super) min_level: u8,

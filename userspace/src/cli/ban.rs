@@ -16,12 +16,8 @@ pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
     } else {
         Some(args.ttl.unwrap_or(config.ban.ttl).as_secs().max(1))
     };
-    let request = Request::Ban {
-        target: args.target,
-        ttl_s,
-        reason: args.reason.clone(),
-        force: args.force,
-    };
+    let request =
+        Request::Ban { target: args.target, ttl_s, reason: args.reason.clone(), force: args.force };
     match control::request(&config.run_dir, &request)? {
         Response::Banned { target, expires, passing } => {
             let mut out = io::stdout().lock();

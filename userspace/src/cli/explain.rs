@@ -8,22 +8,20 @@ use serde_json::{Map, Number, Value as Json};
 
 use super::args::Explain;
 use super::{Done, setup};
-use crate::config::{Config, format_duration};
-use crate::engine::{Engine, Outcome};
+use crate::config::{Config, Format, Shown};
+use crate::engine::Outcome;
 use crate::event::{Alert, BanOrder, Fields, Line, Ttl, Value, Verdict, Withheld};
-use crate::source::WholeInput;
+use crate::source::WholeLine;
 
 pub(super) fn run(config: Option<&Path>, args: &Explain) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
     let mut engine = setup::engine(&config)?;
     let (mut decoder, now) = setup::decoder(args.format, &args.when)?;
-    let mut input = WholeInput::open(&args.file)?;
+    let mut input = setup::input(&args.file)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut number = 0;
-    while let Some(bytes) = input.next_line()? {
-        number += 1;
+    while let Some(WholeLine { number, bytes, .. }) = input.next_line()? {
         let record = decoder.decode(Line { bytes, arrived: now });
-        let format = decoder.last_format();
+        let format = decoder.last_format().map_or("auto", Format::as_str);
         match &record {
             Err(undecodable) => {
                 let reason = undecodable.to_string();
@@ -117,11 +115,11 @@ impl<'l> Explained<'l> {
             score: (fired.score * 1000.0).round() / 1000.0,
             ban: match verdict {
                 Verdict::Ban(order) => Some(ExplainedBan::of(order)),
-                Verdict::Nothing | Verdict::Withheld(_) => None,
+                Verdict::Nothing | Verdict::Lapsed(_) | Verdict::Withheld(_) => None,
             },
             withheld: match verdict {
                 Verdict::Withheld(why) => Some(why.as_str()),
-                Verdict::Nothing | Verdict::Ban(_) => None,
+                Verdict::Nothing | Verdict::Ban(_) | Verdict::Lapsed(_) => None,
             },
             ..Self::unrecognised(line, format, program)
         }
@@ -191,7 +189,8 @@ fn write_words(
     write_offender(out, outcome)?;
     for alert in &outcome.fired.alerts {
         let head = &alert.rule;
-        let count = if alert.count > 1 { format!(", {} events", alert.count) } else { String::new() };
+        let count =
+            if alert.count > 1 { format!(", {} events", alert.count) } else { String::new() };
         writeln!(out, "  rule      {} level {}: {}{count}", head.id, head.level, head.description)?;
     }
     write_score(out, config, outcome)?;
@@ -237,7 +236,7 @@ fn write_score(out: &mut impl Write, config: &Config, outcome: &Outcome<'_>) -> 
 fn write_verdict(out: &mut impl Write, config: &Config, outcome: &Outcome<'_>) -> io::Result<()> {
     match &outcome.verdict {
         Verdict::Nothing => writeln!(out, "  verdict   nothing to do"),
-        Verdict::Ban(order) => {
+        Verdict::Ban(order) | Verdict::Lapsed(order) => {
             let by = match (order.rule, order.level) {
                 (Some(rule), Some(level)) => {
                     format!("rule {rule}, level {level}; {} bans", config.ban.level)
@@ -245,7 +244,7 @@ fn write_verdict(out: &mut impl Write, config: &Config, outcome: &Outcome<'_>) -
                 _ => "its score".to_owned(),
             };
             let ttl = match order.ttl {
-                Ttl::For(ttl) => format_duration(ttl),
+                Ttl::For(ttl) => Shown(ttl).to_string(),
                 Ttl::Permanent => "ever".to_owned(),
             };
             writeln!(out, "  verdict   would ban {} for {ttl} (by {by})", order.target)
@@ -276,11 +275,7 @@ fn reason(why: Withheld) -> &'static str {
 fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|char| {
-            if char.is_control() {
-                char.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![char]
-            }
+            if char.is_control() { char.escape_default().collect::<Vec<_>>() } else { vec![char] }
         })
         .collect()
 }

@@ -8,11 +8,12 @@ use anyhow::bail;
 
 use super::args::List;
 use super::{Done, setup, table};
-use crate::blocklist::Pinned;
+use crate::blocklist::{Clock, Pinned};
 use crate::config::Config;
 use crate::control::{self, ClientError, ListedBan, Request, Response};
-use crate::event::{Target, Timestamp};
-use crate::store;
+use crate::daemon::listed;
+use crate::event::{BanOrder, Target, Timestamp};
+use crate::store::{Reader, StoreError};
 
 pub(super) fn run(config: Option<&Path>, args: &List) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
@@ -30,7 +31,10 @@ pub(super) fn run(config: Option<&Path>, args: &List) -> anyhow::Result<Done> {
     } else {
         print(&mut out, &bans, Timestamp::now())?;
         if !alive {
-            writeln!(out, "\nNo daemon runs; these bans stand in the kernel and lapse by themselves.")?;
+            writeln!(
+                out,
+                "\nNo daemon runs; these bans stand in the kernel and lapse by themselves."
+            )?;
         }
     }
     out.flush()?;
@@ -60,9 +64,7 @@ fn print(out: &mut impl io::Write, bans: &[ListedBan], now: Timestamp) -> io::Re
 fn left(expires: Option<&str>, now: Timestamp) -> String {
     let Some(expires) = expires else { return "permanent".to_owned() };
     match expires.parse::<jiff::Timestamp>() {
-        Ok(expires) => {
-            table::span(Timestamp::from_micros(expires.as_microsecond()).since(now))
-        }
+        Ok(expires) => table::span(Timestamp::from_micros(expires.as_microsecond()).since(now)),
         Err(_) => expires.to_owned(),
     }
 }
@@ -70,19 +72,17 @@ fn left(expires: Option<&str>, now: Timestamp) -> String {
 /// The kernel knows what is dropped, the database why.
 fn without_daemon(config: &Config) -> anyhow::Result<Vec<ListedBan>> {
     let entries = Pinned::open(&config.bpf_dir)?.entries()?;
-    let known: HashMap<Target, _> = match store::read_bans(&config.state_dir) {
-        Ok(bans) => bans.into_iter().map(|ban| (ban.order.target, ban.order)).collect(),
-        Err(error) => {
-            tracing::warn!(%error, "The database can't be read; the bans' reasons are unknown.");
-            HashMap::new()
-        }
-    };
-    let now = Timestamp::now();
-    let mut bans: Vec<ListedBan> = entries
-        .iter()
-        .filter(|entry| entry.expires.wall(now).is_none_or(|expires| expires > now))
-        .map(|entry| super::listed(known.get(&entry.target), entry, now))
-        .collect();
-    bans.sort_by(|a, b| a.since.cmp(&b.since).then(a.target.cmp(&b.target)));
-    Ok(bans)
+    let known = known(config).unwrap_or_else(|error| {
+        tracing::warn!(%error, "The database can't be read; the bans' reasons are unknown.");
+        HashMap::new()
+    });
+    Ok(listed(&entries, |target| known.get(&target), &Clock::read(), Timestamp::now()))
+}
+
+fn known(config: &Config) -> Result<HashMap<Target, BanOrder>, StoreError> {
+    let mut known = HashMap::new();
+    Reader::open(&config.state_dir)?.bans(|ban| {
+        known.insert(ban.order.target, ban.order);
+    })?;
+    Ok(known)
 }

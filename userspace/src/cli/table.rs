@@ -89,7 +89,9 @@ mod tests {
 
     #[test]
     fn prints_spans_counts_and_bytes() {
-        for (secs, printed) in [(0, "0s"), (59, "59s"), (252, "4m 12s"), (3_600, "1h 0m"), (266_400, "3d 2h")] {
+        for (secs, printed) in
+            [(0, "0s"), (59, "59s"), (252, "4m 12s"), (3_600, "1h 0m"), (266_400, "3d 2h")]
+        {
             assert_eq!(span(Duration::from_secs(secs)), printed);
         }
         assert_eq!(grouped(7), "7");

@@ -8,11 +8,12 @@ use anyhow::bail;
 
 use super::args::Unban;
 use super::{Done, setup};
-use crate::blocklist::Pinned;
+use crate::blocklist::{KernelBan, Pinned};
 use crate::config::Config;
 use crate::control::{self, ClientError, Request, Response};
-use crate::event::{Target, Timestamp};
-use crate::store::{Effect, LiftedBy, Store};
+use crate::daemon::not_banned;
+use crate::event::{Origin, Target, Timestamp};
+use crate::store::{Effect, Store};
 
 pub(super) fn run(config: Option<&Path>, args: &Unban) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
@@ -41,15 +42,15 @@ pub(super) fn run(config: Option<&Path>, args: &Unban) -> anyhow::Result<Done> {
 
 fn without_daemon(config: &Config, target: Option<Target>) -> anyhow::Result<u64> {
     let mut pinned = Pinned::open(&config.bpf_dir)?;
-    let lifted: Vec<Target> = match target {
-        Some(target) => {
-            if pinned.remove(target)?.is_none() {
+    let lifted: Vec<KernelBan> = match target {
+        Some(target) => match pinned.remove(target)? {
+            Some(ban) => vec![ban],
+            None => {
                 bail!("{}", not_banned(target, pinned.entries()?.iter().map(|ban| ban.target)));
             }
-            vec![target]
-        }
+        },
         None => {
-            let all = pinned.entries()?.iter().map(|ban| ban.target).collect();
+            let all = pinned.entries()?;
             pinned.remove_all()?;
             all
         }
@@ -59,19 +60,15 @@ fn without_daemon(config: &Config, target: Option<Target>) -> anyhow::Result<u64
     let at = Timestamp::now();
     let effects: Vec<Effect> = lifted
         .iter()
-        .map(|&target| Effect::Unbanned { target, at, by: LiftedBy::Hand })
+        .map(|ban| Effect::Unbanned {
+            target: ban.target,
+            at,
+            by: Origin::Hand,
+            forgive: true,
+            packets: ban.packets,
+            bytes: ban.bytes,
+        })
         .collect();
     store.commit(&effects)?;
     Ok(lifted.len() as u64)
-}
-
-/// Says which wider ban holds a target that has none of its own.
-pub(crate) fn not_banned(target: Target, bans: impl Iterator<Item = Target>) -> String {
-    let wider = bans.filter(|ban| ban.covers(target)).max_by_key(|ban| ban.net().prefix_len());
-    match wider {
-        Some(wider) => format!(
-            "{target} has no ban of its own, but lies in {wider}, which is banned: lift that with `ravelin unban {wider}`"
-        ),
-        None => format!("{target} is not banned; `ravelin list` shows what is"),
-    }
 }

@@ -31,7 +31,7 @@ pub enum LockError {
 
 /// Held while the daemon lives.
 #[derive(Debug)]
-pub struct Lock {
+pub(super) struct Lock {
     _file: File,
 }
 
@@ -41,7 +41,7 @@ impl Lock {
     /// # Errors
     ///
     /// [`LockError::Taken`] names who holds it.
-    pub fn take(run_dir: &Path) -> Result<Self, LockError> {
+    pub(super) fn take(run_dir: &Path) -> Result<Self, LockError> {
         let path = run_dir.join("ravelin.lock");
         let open = || {
             fs::DirBuilder::new().recursive(true).mode(0o755).create(run_dir)?;

@@ -141,7 +141,9 @@ impl fmt::Display for Report {
         match self {
             Self::Appeared => f.write_str("the file is there now, read from its beginning"),
             Self::Rotated => f.write_str("rotated, the old file is finished first"),
-            Self::Truncated { unread: Some(0) } => f.write_str("truncated, all of it had been read"),
+            Self::Truncated { unread: Some(0) } => {
+                f.write_str("truncated, all of it had been read")
+            }
             Self::Truncated { unread: Some(bytes) } => {
                 write!(f, "truncated with {bytes} bytes unread, which are lost")
             }

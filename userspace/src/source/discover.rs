@@ -26,6 +26,13 @@ pub struct Planned {
     pub role: Role,
 }
 
+impl Planned {
+    /// The file's path, which is also the source's name.
+    pub fn path(&self) -> &Path {
+        path(&self.config)
+    }
+}
+
 /// Whether a source is read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Role {
@@ -224,7 +231,7 @@ mod tests {
             let root = format!("{}/", self.0.path().display());
             let sources = plan.sources.iter().map(|planned| {
                 let sign = if planned.role == Role::Read { '+' } else { '-' };
-                let path = path(&planned.config).display().to_string();
+                let path = planned.path().display().to_string();
                 format!("{sign}{}", path.strip_prefix(&root).unwrap())
             });
             let warnings = plan.warnings.iter().map(|warning| match warning {
@@ -261,11 +268,7 @@ mod tests {
             ),
             (
                 &["var/log/suricata/fast.log", "var/log/suricata/eve.json", "var/log/auth.log"],
-                &[
-                    "+var/log/suricata/eve.json",
-                    "-var/log/suricata/fast.log",
-                    "+var/log/auth.log",
-                ],
+                &["+var/log/suricata/eve.json", "-var/log/suricata/fast.log", "+var/log/auth.log"],
             ),
         ] {
             assert_eq!(Host::with(files).plan(), expected, "{files:?}");
@@ -295,8 +298,8 @@ mod tests {
         let (file, link) = (dir.path().join("auth.log"), dir.path().join("link"));
         File::create(&file).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        let sources =
-            [file, link].map(|path| SourceConfig { format: Format::Syslog, input: Input::File(path) });
+        let sources = [file, link]
+            .map(|path| SourceConfig { format: Format::Syslog, input: Input::File(path) });
         assert_eq!(plan(Some(&sources), Path::new("/")).sources.len(), 1);
     }
 }

@@ -155,9 +155,7 @@ impl<C> Inbox<C> {
                 return Received::Batch(batch);
             }
             state = match deadline {
-                None => {
-                    self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner)
-                }
+                None => self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
@@ -281,5 +279,124 @@ impl<C> InboxState<C> {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::super::{Lines, Position, SourceId, State};
+    use super::*;
+    use crate::event::Timestamp;
+
+    fn batch(source: u16, text: &str) -> Batch {
+        Batch {
+            source: SourceId::new(source),
+            arrived: Timestamp::now(),
+            lines: Lines::new(text.into(), std::iter::once(0..text.len()).collect(), text.len()),
+            position: Position::File { files: vec![], left: vec![], since: None },
+            reports: vec![],
+        }
+    }
+
+    fn lane(inbox: &Inbox<&'static str>) -> Lane<&'static str> {
+        inbox.lane(Arc::new(SourceStatus::new("log".to_owned(), State::Reading)))
+    }
+
+    fn received(inbox: &Inbox<&'static str>) -> String {
+        match inbox.receive(Some(Instant::now())) {
+            Received::Command(command) => command.to_owned(),
+            Received::Batch(batch) => {
+                let line = batch.lines().next().unwrap();
+                format!("{}:{}", batch.source.index(), str::from_utf8(line.bytes).unwrap())
+            }
+            Received::Deadline => "deadline".to_owned(),
+        }
+    }
+
+    #[test]
+    fn commands_come_first_and_lanes_in_turn() {
+        let inbox = Inbox::new();
+        let (flood, quiet) = (lane(&inbox), lane(&inbox));
+        for text in ["a", "b", "c"] {
+            flood.push(batch(0, text)).unwrap();
+        }
+        quiet.push(batch(1, "x")).unwrap();
+        assert_eq!(flood.status().row().lag_bytes, 3);
+        inbox.commands().send("stop").unwrap();
+        let order: Vec<_> = (0..6).map(|_| received(&inbox)).collect();
+        assert_eq!(order, ["stop", "0:a", "1:x", "0:b", "0:c", "deadline"]);
+        let row = flood.status().row();
+        assert_eq!((row.lag_bytes, row.lines, row.bytes), (0, 3, 3));
+    }
+
+    #[test]
+    fn a_full_lane_makes_its_source_wait_and_no_other() {
+        let inbox = Inbox::new();
+        let (full, other) = (lane(&inbox), lane(&inbox));
+        let (pushed, count) = mpsc::channel();
+        let writer = thread::spawn(move || {
+            for number in 0..LANE + 2 {
+                full.push(batch(0, &number.to_string())).unwrap();
+                pushed.send(()).unwrap();
+            }
+            full
+        });
+        for _ in 0..LANE {
+            count.recv().unwrap();
+        }
+        other.push(batch(1, "x")).unwrap();
+        assert_eq!([received(&inbox), received(&inbox)], ["0:0", "1:x"]);
+        count.recv().unwrap();
+        assert!(count.try_recv().is_err(), "room for one was made, and one has come");
+        assert_eq!(received(&inbox), "0:1");
+        count.recv().unwrap();
+        drop(writer.join().unwrap());
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_when_it_is_closed() {
+        let inbox = Inbox::new();
+        let lane = lane(&inbox);
+        let closer = lane.closer();
+        for _ in 0..LANE {
+            lane.push(batch(0, "")).unwrap();
+        }
+        let writer = thread::spawn(move || lane.push(batch(0, "")));
+        closer.close();
+        assert_eq!(writer.join().unwrap(), Err(LaneClosed));
+        assert_eq!(received(&inbox), "deadline", "what waited in it is gone");
+    }
+
+    #[test]
+    fn a_dropped_inbox_closes_everything() {
+        let inbox = Inbox::new();
+        let (lane, commands) = (lane(&inbox), inbox.commands());
+        drop(inbox);
+        assert_eq!(lane.push(batch(0, "")), Err(LaneClosed));
+        assert_eq!(commands.send("late"), Err(SendError::Closed));
+    }
+
+    #[test]
+    fn commands_are_bounded() {
+        let inbox = Inbox::new();
+        let commands = inbox.commands();
+        for _ in 0..COMMANDS {
+            commands.send("again").unwrap();
+        }
+        assert_eq!(commands.clone().send("again"), Err(SendError::Full));
+    }
+
+    #[test]
+    fn waiting_ends_with_work() {
+        let inbox = Inbox::new();
+        let commands = inbox.commands();
+        let sender = thread::spawn(move || commands.send("go").unwrap());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        assert!(matches!(inbox.receive(Some(deadline)), Received::Command("go")));
+        sender.join().unwrap();
     }
 }

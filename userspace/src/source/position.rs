@@ -12,8 +12,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Position {
-    /// Files in the order they are read: rotated ones that may still grow, then the current one.
-    File(Vec<FilePosition>),
+    /// A file that is followed through rotation.
+    File {
+        /// Open files in the order they are read: rotated ones that may still grow, then the current
+        /// one. Empty where the file has never been there.
+        files: Vec<FilePosition>,
+        /// Files that were read to their end and left lately, so that none is read twice.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<FilePosition>,
+        /// While the file has never been there: rotated files written to later than this are its.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<i64>,
+    },
 }
 
 /// How far one file has been read.
@@ -27,8 +37,8 @@ pub struct FilePosition {
     pub head: Head,
     /// The first byte that hasn't been delivered; the beginning of a line.
     pub offset: u64,
-    /// When it was last written to, as far as we saw: nanoseconds since the epoch. Files written to
-    /// later are its successors.
+    /// When it was last written to, as far as we saw while it had the log's path: nanoseconds since the
+    /// epoch. Rotated files written to later are its successors.
     pub modified: i64,
 }
 
@@ -153,17 +163,18 @@ mod tests {
 
     #[test]
     fn positions_survive_as_text() {
-        let position = Position::File(vec![FilePosition {
+        let file = FilePosition {
             device: u64::MAX,
             inode: 1,
             head: Head { len: 9, hash: 8 },
             offset: 300,
             modified: -5,
-        }]);
+        };
+        let position = Position::File { files: vec![file], left: vec![], since: None };
         let text = position.to_string();
         assert_eq!(
             text,
-            r#"{"file":[{"device":18446744073709551615,"inode":1,"head":{"len":9,"hash":8},"offset":300,"modified":-5}]}"#
+            r#"{"file":{"files":[{"device":18446744073709551615,"inode":1,"head":{"len":9,"hash":8},"offset":300,"modified":-5}]}}"#
         );
         assert_eq!(text.parse::<Position>().unwrap(), position);
         assert!("{}".parse::<Position>().is_err());

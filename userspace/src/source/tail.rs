@@ -7,10 +7,12 @@
 //! a newer one.
 
 mod reader;
+mod resume;
+mod rotation;
 mod siblings;
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use rustix::io::Errno;
 pub(super) use self::reader::FileKey;
 use self::reader::{Reader, Step, modified};
 pub(super) use self::siblings::parent;
-use self::siblings::{Sibling, open, siblings};
+use self::siblings::{open, siblings};
 use super::batch::{Batch, Lines, Report};
 use super::lines::LineCap;
 use super::position::{FilePosition, Position};
@@ -60,7 +62,7 @@ pub struct Tail {
     left: VecDeque<FilePosition>,
     /// Where to go on, as long as that hasn't been found on the disk.
     stored: Option<Vec<FilePosition>>,
-    /// Files modified after this are successors of those that were read.
+    /// Where nothing is open: files modified after this are to be read.
     since: Option<i64>,
     start: Start,
     state: State,
@@ -94,15 +96,19 @@ impl Tail {
         now: Instant,
     ) -> Self {
         let start = if stored.is_some() { Start::Known } else { Start::Unseen };
-        let stored = stored.map(|Position::File(files)| files).filter(|files| !files.is_empty());
+        let (stored, left, since) = match stored {
+            Some(Position::File { files, left, since }) => (Some(files), left, since),
+            None => (None, Vec::new(), None),
+        };
+        let stored = stored.filter(|files| !files.is_empty());
         let mut tail = Self {
             source,
             path,
             cap,
             readers: VecDeque::new(),
-            left: VecDeque::new(),
+            left: left.into_iter().take(REMEMBERED).collect(),
             stored,
-            since: None,
+            since,
             start,
             state: State::Waiting,
             failing: None,
@@ -136,10 +142,12 @@ impl Tail {
 
     /// The place after the last line that was handed out.
     pub fn position(&self) -> Position {
-        Position::File(match &self.stored {
+        let files = match &self.stored {
             Some(stored) => stored.clone(),
             None => self.readers.iter().map(Reader::position).collect(),
-        })
+        };
+        let since = self.since.filter(|_| files.is_empty());
+        Position::File { files, left: self.left.iter().copied().collect(), since }
     }
 
     /// How it is doing.
@@ -195,11 +203,12 @@ impl Tail {
                 }
                 Ok(Step::End) if reader.copy => self.leave_one(at),
                 Ok(Step::End) => at += 1,
+                // NFS: what is open is no use any more, and has to be found anew.
                 Err(error) if error.raw_os_error() == Some(Errno::STALE.raw_os_error()) => {
                     self.stored = Some(self.readers.iter().map(Reader::position).collect());
                     self.readers.clear();
                     self.enter(State::Failed(error.to_string()));
-                    return Some(Polled::Busy);
+                    return Some(Polled::Idle);
                 }
                 Err(error) => {
                     self.failing = Some(error.to_string());
@@ -208,52 +217,6 @@ impl Tail {
             }
         }
         None
-    }
-
-    /// The file at `at` was emptied: what was in it may survive in a copy (logrotate's copytruncate).
-    fn replaced(&mut self, at: usize, unread: u64, now: Instant) {
-        let Some(reader) = self.readers.get_mut(at) else { return };
-        let was = reader.position();
-        reader.rewind();
-        let found = siblings(&self.path).unwrap_or_default();
-        let found: Vec<_> = found.iter().filter(|sibling| sibling.rotated).collect();
-        let saved = match self.copy(&found, &was, now) {
-            Some(copy) if copy.undelivered() > 0 => {
-                self.readers.insert(at, copy);
-                true
-            }
-            Some(copy) => {
-                self.remember(copy.position());
-                true
-            }
-            None => false,
-        };
-        self.reports.push(Report::Truncated { unread: Some(if saved { 0 } else { unread }) });
-    }
-
-    /// The newest of `candidates` that holds what `position` had read, opened there.
-    fn copy(
-        &self,
-        candidates: &[&Sibling],
-        position: &FilePosition,
-        now: Instant,
-    ) -> Option<Reader> {
-        if position.offset == 0 {
-            return None;
-        }
-        candidates
-            .iter()
-            .rev()
-            .filter(|sibling| sibling.size >= position.offset && !self.reads(sibling.key))
-            .find_map(|sibling| {
-                let file = open(&sibling.path).ok()?;
-                if !position.head.matches(&file).ok()? {
-                    return None;
-                }
-                let mut reader = Reader::resume(file, position, now).ok()?;
-                reader.copy = true;
-                Some(reader)
-            })
     }
 
     /// Leaves the old files that nobody writes to any more.
@@ -281,6 +244,7 @@ impl Tail {
     }
 
     fn remember(&mut self, position: FilePosition) {
+        self.left.retain(|left| FileKey::at(left) != FileKey::at(&position));
         self.left.push_back(position);
         if self.left.len() > REMEMBERED {
             self.left.pop_front();
@@ -291,21 +255,7 @@ impl Tail {
     fn look(&mut self, now: Instant) -> bool {
         match self.look_at_path(now) {
             Ok(new) => new,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if self.readers.is_empty() && self.since.is_none() {
-                    // What had the path before we came is no concern of ours.
-                    let old = siblings(&self.path).unwrap_or_default();
-                    let old = old.iter().filter(|sibling| sibling.rotated);
-                    self.since = Some(old.map(|old| old.modified).max().unwrap_or(i64::MIN));
-                }
-                if self.start == Start::Unseen {
-                    // Committed as "it was absent", so that it is read whole even if we are restarted.
-                    self.start = Start::Known;
-                    self.moved = true;
-                }
-                self.enter(State::Waiting);
-                false
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.look_at_nothing(now),
             Err(error) => {
                 self.enter(State::Failed(error.to_string()));
                 false
@@ -313,9 +263,39 @@ impl Tail {
         }
     }
 
+    /// Nothing has the path; what had it since the last look may still be there.
+    fn look_at_nothing(&mut self, now: Instant) -> bool {
+        self.enter(State::Waiting);
+        if self.start == Start::Unseen {
+            // Committed as "it was absent", so that it is read whole even if we are restarted.
+            self.start = Start::Known;
+            self.moved = true;
+        }
+        let last = self.readers.back().map(|last| last.position().modified);
+        let Some(since) = last.or(self.since) else {
+            // What had the path before we came is no concern of ours.
+            let old = siblings(&self.path).unwrap_or_default();
+            let old = old.iter().filter(|sibling| sibling.rotated);
+            self.since = Some(old.map(|old| old.modified).max().unwrap_or(i64::MIN));
+            return false;
+        };
+        let (successors, _) = self.successors(None, since, now);
+        let any = !successors.is_empty();
+        if any {
+            self.reports.push(Report::Rotated);
+            self.readers.extend(successors);
+            self.since = None;
+            self.moved = true;
+        }
+        any
+    }
+
     fn look_at_path(&mut self, now: Instant) -> io::Result<bool> {
         let metadata = fs::metadata(&self.path)?;
-        if self.readers.back().is_some_and(|last| last.key() == FileKey::of(&metadata)) {
+        if let Some(last) = self.readers.back_mut()
+            && last.key() == FileKey::of(&metadata)
+        {
+            last.is_followed_after(modified(&metadata));
             self.enter(self.failing.clone().map_or(State::Reading, State::Failed));
             return Ok(false);
         }
@@ -335,7 +315,11 @@ impl Tail {
         let new = match self.readers.iter().position(|reader| reader.key() == key) {
             Some(at) => self.readers.remove(at),
             None => {
-                let (successors, all) = self.successors(key, now);
+                let last = self.readers.back().map(|last| last.position().modified);
+                let (successors, all) = match last.or(self.since) {
+                    Some(since) => self.successors(Some(key), since, now),
+                    None => (Vec::new(), true),
+                };
                 if !all {
                     self.readers.extend(successors);
                     return Ok(true);
@@ -358,136 +342,6 @@ impl Tail {
         self.start = Start::Known;
         self.moved = true;
         self.enter(State::Reading);
-        Ok(true)
-    }
-
-    /// The file that has the path now, opened where it is to be read from.
-    fn newcomer(&self, file: File, now: Instant) -> io::Result<Reader> {
-        let metadata = file.metadata()?;
-        let (key, size) = (FileKey::of(&metadata), metadata.len());
-        match self.start {
-            Start::Unseen => return Reader::at_end(file, size, now),
-            Start::Was { key: was, size: at } if was == key && at <= size => {
-                return Reader::at_end(file, at, now);
-            }
-            Start::Was { .. } | Start::Known => {}
-        }
-        // A file that comes back, or one that an editor has written anew with what we have read.
-        let last = self.readers.back().map(Reader::position);
-        for known in self.left.iter().chain(&last) {
-            let same = FileKey::at(known) == key || known.head.is_full();
-            if same && known.offset <= size && known.offset > 0 && known.head.matches(&file)? {
-                return Reader::resume(file, known, now);
-            }
-        }
-        Reader::at_beginning(file, now)
-    }
-
-    /// Files that had the path and lost it between two looks, oldest first, and whether these are all:
-    /// of many, a few are opened at a time.
-    fn successors(&self, current: FileKey, now: Instant) -> (Vec<Reader>, bool) {
-        let last = self.readers.back().map(|last| last.position().modified);
-        let Some(since) = last.or(self.since) else { return (Vec::new(), true) };
-        let mut found = Vec::new();
-        for sibling in siblings(&self.path).unwrap_or_default() {
-            let after = sibling.rotated && sibling.modified > since && sibling.size > 0;
-            if !after || sibling.key == current || self.reads(sibling.key) {
-                continue;
-            }
-            if found.len() == OPEN {
-                return (found, false);
-            }
-            let Ok(file) = open(&sibling.path) else { continue };
-            // A copy of what was read.
-            let read = self.readers.iter().map(Reader::position).chain(self.left.iter().copied());
-            let known = |position: FilePosition| {
-                position.offset > 0 && position.head.matches(&file).unwrap_or(false)
-            };
-            if !read.map(known).any(|known| known)
-                && let Ok(reader) = Reader::at_beginning(file, now)
-            {
-                found.push(reader);
-            }
-        }
-        (found, true)
-    }
-
-    /// Finds the stored position on the disk. False as long as that must be tried again.
-    fn resume(&mut self, now: Instant) -> bool {
-        let Some(stored) = self.stored.take() else { return true };
-        match self.find(&stored, now) {
-            Ok(true) => true,
-            Ok(false) => {
-                self.stored = Some(stored);
-                self.enter(State::Waiting);
-                false
-            }
-            Err(error) => {
-                self.stored = Some(stored);
-                self.enter(match error.kind() {
-                    io::ErrorKind::NotFound => State::Waiting,
-                    _ => State::Failed(error.to_string()),
-                });
-                false
-            }
-        }
-    }
-
-    /// Opens what `stored` names. False where nothing of it is there, nor anything at the path: the
-    /// filesystem may not be mounted yet.
-    fn find(&mut self, stored: &[FilePosition], now: Instant) -> io::Result<bool> {
-        let mut candidates = match siblings(&self.path) {
-            // The log may be readable where its directory isn't.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
-            siblings => siblings?,
-        };
-        let here = match open(&self.path) {
-            Ok(file) => {
-                let metadata = file.metadata()?;
-                Some(Sibling {
-                    path: self.path.clone(),
-                    key: FileKey::of(&metadata),
-                    size: metadata.len(),
-                    modified: modified(&metadata),
-                    rotated: false,
-                })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        candidates.extend(here.clone());
-        let mut readers = VecDeque::new();
-        let mut reports = Vec::new();
-        for (at, position) in stored.iter().enumerate() {
-            let same = |file: &&Sibling| file.key == FileKey::at(position);
-            if let Some(file) = candidates.iter().find(same)
-                && let Ok(file) = open(&file.path)
-                && position.head.matches(&file)?
-            {
-                readers.push_back(Reader::resume(file, position, now)?);
-                continue;
-            }
-            let copies = candidates.iter().filter(|file| file.rotated);
-            let copies = copies.chain(here.iter().filter(|_| position.head.is_full()));
-            if let Some(mut copy) = self.copy(&copies.collect::<Vec<_>>(), position, now) {
-                copy.copy = here.as_ref().is_none_or(|here| here.key != copy.key());
-                readers.push_back(copy);
-                continue;
-            }
-            // A later file is read only when the earlier ones have nothing more.
-            if position.offset > 0 && stored[at + 1..].iter().all(|later| later.offset == 0) {
-                reports.push(match here.as_ref().filter(|here| same(here)) {
-                    Some(_) => Report::Truncated { unread: None },
-                    None => Report::Missing,
-                });
-            }
-        }
-        if readers.is_empty() && here.is_none() {
-            return Ok(false);
-        }
-        self.since = stored.last().map(|last| last.modified);
-        self.readers = readers;
-        self.reports.extend(reports);
         Ok(true)
     }
 

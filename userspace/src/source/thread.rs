@@ -33,7 +33,9 @@ pub struct SourceHandle<C> {
 
 /// A source's thread couldn't be started.
 #[derive(Debug, thiserror::Error)]
-#[error("expected a thread to read `{path}`, got none; raise the limit of processes and open files")]
+#[error(
+    "expected a thread to read `{path}`, got none; raise the limit of processes and open files"
+)]
 pub struct SpawnError {
     /// The log.
     pub path: PathBuf,
@@ -124,4 +126,88 @@ fn run<C>(mut tail: Tail, mut watcher: Watcher, lane: &Lane<C>) {
 fn publish(tail: &Tail, status: &SourceStatus) {
     status.set_state(tail.state());
     status.set_unread(tail.unread());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write as _;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::super::{Batch, Inbox, Received, State};
+    use super::*;
+
+    fn start(inbox: &Inbox<()>, path: &Path, stored: Option<Position>) -> SourceHandle<()> {
+        let status = SourceStatus::new(path.display().to_string(), State::Waiting);
+        let source =
+            FileSource { id: SourceId::new(3), path: path.to_owned(), cap: LineCap::TEXT, stored };
+        spawn(source, inbox.lane(Arc::new(status))).unwrap()
+    }
+
+    fn append(path: &Path, text: &str) {
+        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The next batch that has lines.
+    fn lines(inbox: &Inbox<()>) -> (Vec<String>, Batch) {
+        loop {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            match inbox.receive(Some(deadline)) {
+                Received::Batch(batch) if batch.lines.is_empty() => {}
+                Received::Batch(batch) => {
+                    let text = |line: &[u8]| String::from_utf8(line.to_vec()).unwrap();
+                    return (batch.lines.iter().map(text).collect(), batch);
+                }
+                other => panic!("expected lines, got {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn lines_come_as_they_are_written_and_go_on_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        append(&log, "old\n");
+        let inbox = Inbox::new();
+        let source = start(&inbox, &log, None);
+        append(&log, "1\n");
+        let (read, batch) = lines(&inbox);
+        assert_eq!((read, batch.source), (vec!["1".to_owned()], SourceId::new(3)));
+        fs::rename(&log, dir.path().join("log.1")).unwrap();
+        append(&log, "2\n");
+        let (read, batch) = lines(&inbox);
+        assert_eq!(read, ["2"]);
+        let row = source.status().row();
+        assert_eq!((row.lines, row.bytes), (2, 4));
+        assert_eq!(row.state, "reading");
+        source.stop();
+        append(&log, "3\n");
+        let source = start(&inbox, &log, Some(batch.position));
+        assert_eq!(lines(&inbox).0, ["3"]);
+        source.stop();
+    }
+
+    #[test]
+    fn it_stops_while_its_lane_is_full() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let inbox = Inbox::new();
+        let source = start(&inbox, &log, None);
+        append(&log, &"line\n".repeat(100_000));
+        lines(&inbox);
+        source.stop();
+    }
+
+    #[test]
+    fn it_ends_when_the_engine_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let inbox = Inbox::new();
+        let mut source = start(&inbox, &log, None);
+        drop(inbox);
+        append(&log, "line\n");
+        source.thread.take().unwrap().join().unwrap();
+    }
 }

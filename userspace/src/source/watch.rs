@@ -24,13 +24,10 @@ const FLOOR: Duration = Duration::from_secs(1);
 const UNWATCHED: Duration = Duration::from_millis(250);
 
 /// What matters of a file.
-const FILE: WatchMask =
-    WatchMask::MODIFY.union(WatchMask::ATTRIB).union(WatchMask::MOVE_SELF);
+const FILE: WatchMask = WatchMask::MODIFY.union(WatchMask::ATTRIB).union(WatchMask::MOVE_SELF);
 /// What matters of a directory: names that come, and files that become readable.
-const DIRECTORY: WatchMask = WatchMask::CREATE
-    .union(WatchMask::MOVED_TO)
-    .union(WatchMask::ATTRIB)
-    .union(WatchMask::ONLYDIR);
+const DIRECTORY: WatchMask =
+    WatchMask::CREATE.union(WatchMask::MOVED_TO).union(WatchMask::ATTRIB).union(WatchMask::ONLYDIR);
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,6 +57,7 @@ pub(super) struct Watcher {
     stale: bool,
     /// What inotify refused, as long as it does.
     refused: Option<String>,
+    floor: Duration,
 }
 
 impl Stopper {
@@ -89,6 +87,7 @@ impl Watcher {
             watched: HashSet::new(),
             stale: true,
             refused,
+            floor: FLOOR,
         }
     }
 
@@ -134,7 +133,7 @@ impl Watcher {
 
     /// Waits until something changes, at most as long as the floor allows.
     pub(super) fn wait(&mut self) -> Woken {
-        let floor = if self.refused.is_some() { UNWATCHED } else { FLOOR };
+        let floor = if self.refused.is_some() { UNWATCHED } else { self.floor };
         let timeout = Timespec::try_from(floor).ok();
         let mut fds = vec![PollFd::new(&self.stop.0, PollFlags::IN)];
         if let Some(inotify) = &self.inotify {
@@ -175,5 +174,113 @@ fn remedy(error: &io::Error) -> String {
         Some(Errno::NOSPC) => format!("{error}; raise fs.inotify.max_user_watches"),
         Some(Errno::MFILE) => format!("{error}; raise fs.inotify.max_user_instances"),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    struct Bench {
+        dir: tempfile::TempDir,
+        watcher: Watcher,
+        stopper: Stopper,
+    }
+
+    impl Bench {
+        /// With a floor that no test outlives, so that only events wake.
+        fn new(log: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let stopper = Stopper::new().unwrap();
+            let mut watcher = Watcher::new(&dir.path().join(log), stopper.clone());
+            watcher.floor = Duration::from_secs(600);
+            Self { dir, watcher, stopper }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn watch(&mut self, files: &[&File]) -> bool {
+            self.watcher.stale = true;
+            let added = self.watcher.watch(
+                files.iter().map(|file| (FileKey::of(&file.metadata().unwrap()), file.as_raw_fd())),
+            );
+            assert_eq!(self.watcher.refused(), None);
+            added
+        }
+    }
+
+    #[test]
+    fn writing_wakes_whatever_the_name() {
+        let mut bench = Bench::new("log");
+        let mut file = File::create(bench.path("log")).unwrap();
+        assert!(bench.watch(&[&file]));
+        assert!(!bench.watch(&[&file]), "nothing new");
+        file.write_all(b"line\n").unwrap();
+        assert_eq!(bench.watcher.wait(), Woken::Changed);
+        fs::rename(bench.path("log"), bench.path("log.1")).unwrap();
+        assert_eq!(bench.watcher.wait(), Woken::Changed);
+        file.write_all(b"line\n").unwrap();
+        assert_eq!(bench.watcher.wait(), Woken::Changed);
+    }
+
+    #[test]
+    fn a_file_that_appears_or_is_moved_in_wakes() {
+        let mut bench = Bench::new("log");
+        bench.watch(&[]);
+        drop(File::create(bench.path("tmp")).unwrap());
+        assert_eq!(bench.watcher.wait(), Woken::Changed);
+        fs::rename(bench.path("tmp"), bench.path("log")).unwrap();
+        assert_eq!(bench.watcher.wait(), Woken::Changed);
+    }
+
+    #[test]
+    fn a_rotation_beside_the_target_of_a_link_wakes() {
+        let mut bench = Bench::new("log");
+        fs::create_dir(bench.path("real")).unwrap();
+        drop(File::create(bench.path("real/log")).unwrap());
+        symlink("real/log", bench.path("log")).unwrap();
+        bench.watch(&[]);
+        drop(File::create(bench.path("real/new")).unwrap());
+        assert_eq!(bench.watcher.wait(), Woken::Changed);
+    }
+
+    #[test]
+    fn a_directory_that_appears_later_is_watched_then() {
+        let mut bench = Bench::new("later/log");
+        assert!(!bench.watch(&[]));
+        fs::create_dir(bench.path("later")).unwrap();
+        assert!(!bench.watcher.watch(std::iter::empty()), "not every time");
+        bench.watcher.floor = Duration::from_millis(1);
+        assert_eq!(bench.watcher.wait(), Woken::Floor);
+        bench.watcher.floor = Duration::from_secs(600);
+        assert!(bench.watcher.watch(std::iter::empty()));
+        drop(File::create(bench.path("later/log")).unwrap());
+        assert_eq!(bench.watcher.wait(), Woken::Changed);
+    }
+
+    #[test]
+    fn a_stop_wakes_and_stays() {
+        let mut bench = Bench::new("log");
+        let stopper = bench.stopper.clone();
+        let other = thread::spawn(move || stopper.stop());
+        assert_eq!(bench.watcher.wait(), Woken::Stop);
+        other.join().unwrap();
+        assert_eq!(bench.watcher.wait(), Woken::Stop);
+    }
+
+    #[test]
+    fn without_inotify_it_is_a_timer() {
+        let mut bench = Bench::new("log");
+        bench.watcher.inotify = None;
+        bench.watcher.refused = Some(remedy(&Errno::MFILE.into()));
+        assert!(bench.watcher.refused().unwrap().contains("max_user_instances"));
+        assert_eq!(bench.watcher.wait(), Woken::Floor);
     }
 }

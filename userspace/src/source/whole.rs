@@ -212,9 +212,8 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"one\r\n\ntw\0o\nlast").unwrap();
         let texts = lines(WholeLines::open(file.path(), LineCap::TEXT).unwrap());
-        let expected: Vec<(Vec<u8>, bool)> = [&b"one"[..], b"", b"tw\0o", b"last"]
-            .map(|line| (line.to_vec(), false))
-            .to_vec();
+        let expected: Vec<(Vec<u8>, bool)> =
+            [&b"one"[..], b"", b"tw\0o", b"last"].map(|line| (line.to_vec(), false)).to_vec();
         assert_eq!(texts, expected);
     }
 

@@ -6,6 +6,7 @@
 
 use std::fs::{File, Metadata};
 use std::io;
+use std::iter;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Instant;
@@ -25,14 +26,14 @@ const LINES: usize = 1000;
 const BACK: u64 = 1 << 20;
 
 /// What makes two names the same file.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(in super::super) struct FileKey {
     pub(super) device: u64,
     pub(super) inode: u64,
 }
 
 impl FileKey {
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    pub(in super::super) fn of(metadata: &Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
@@ -92,6 +93,8 @@ pub(super) struct Reader {
     offset: u64,
     mode: Mode,
     last: Look,
+    /// When it was last written to at the last look at which it had the log's path, or at the first.
+    modified: i64,
     /// No line ends between the offset and here, unless a step says otherwise.
     looked_at: u64,
     /// The look at which there was nothing more.
@@ -113,6 +116,7 @@ impl Reader {
             offset: 0,
             mode: Mode::Lines,
             last: Look { size: metadata.len(), modified: modified(&metadata) },
+            modified: modified(&metadata),
             looked_at: 0,
             ended: None,
             copy: false,
@@ -132,6 +136,7 @@ impl Reader {
     pub(super) fn resume(file: File, position: &FilePosition, now: Instant) -> io::Result<Self> {
         let mut reader = Self::at_beginning(file, now)?;
         reader.head = position.head;
+        reader.modified = position.modified;
         reader.enter(position.offset);
         Ok(reader)
     }
@@ -143,7 +148,7 @@ impl Reader {
             inode: self.key.inode,
             head: self.head,
             offset: self.offset,
-            modified: self.last.modified,
+            modified: self.modified,
         }
     }
 
@@ -168,6 +173,22 @@ impl Reader {
     /// Bytes known to be there that weren't delivered: `unread`, and the line without an end.
     pub(super) const fn undelivered(&self) -> u64 {
         self.last.size.saturating_sub(self.offset)
+    }
+
+    /// Only what is modified after this comes after it: its own last change while it has the log's path,
+    /// or that of a copy made of it.
+    pub(super) const fn is_followed_after(&mut self, modified: i64) {
+        self.modified = modified;
+    }
+
+    /// When it was last written to, as far as we saw.
+    pub(super) const fn last_written(&self) -> i64 {
+        self.last.modified
+    }
+
+    /// Whether `other` begins with what is in this file.
+    pub(super) fn is_beginning_of(&self, other: &Self) -> io::Result<bool> {
+        Head::read(&self.file, self.last.size)?.matches(&other.file)
     }
 
     /// Begins anew, after the file was emptied.
@@ -197,7 +218,8 @@ impl Reader {
             _ => None,
         };
         // After reading: were it before, another file's bytes could still come through.
-        if !self.head.matches(&self.file)? {
+        let emptied = self.offset == 0 && look.size < self.last.size;
+        if emptied || !self.head.matches(&self.file)? {
             return Ok(Step::Replaced(self.undelivered()));
         }
         if look.size < from + lead {
@@ -243,13 +265,7 @@ impl Reader {
         Step::Lines { lines, overlong: split.overlong, cut: split.cut }
     }
 
-    fn overlong(
-        &mut self,
-        bytes: &[u8],
-        line: Option<Vec<u8>>,
-        upto: u64,
-        cap: LineCap,
-    ) -> Step {
+    fn overlong(&mut self, bytes: &[u8], line: Option<Vec<u8>>, upto: u64, cap: LineCap) -> Step {
         let Some(end) = memchr(b'\n', bytes) else {
             self.mode = Mode::Overlong { upto: upto + bytes.len() as u64 };
             return if bytes.is_empty() { Step::End } else { Step::Onward };
@@ -262,7 +278,7 @@ impl Reader {
         self.mode = Mode::Lines;
         let kept = kept(&line, cap);
         let taken = usize::try_from(length + 1).unwrap_or(usize::MAX);
-        let lines = Lines::new(line, vec![0..kept], taken);
+        let lines = Lines::new(line, iter::once(0..kept).collect(), taken);
         Step::Lines { lines, overlong: 1, cut: length.saturating_sub(cap.bytes() as u64) }
     }
 

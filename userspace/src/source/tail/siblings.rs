@@ -23,6 +23,13 @@ pub(super) struct Sibling {
     pub(super) rotated: bool,
 }
 
+impl Sibling {
+    /// Whether it had the log's name, and was written to after `since`.
+    pub(super) const fn is_successor(&self, since: i64) -> bool {
+        self.rotated && self.modified > since && self.size > 0
+    }
+}
+
 /// The regular files in the log's directory, the log itself left out; where the log is a symbolic
 /// link, also those in its target's directory. Oldest first.
 pub(super) fn siblings(log: &Path) -> io::Result<Vec<Sibling>> {
@@ -91,9 +98,7 @@ fn is_rotation_of(name: &OsStr, base: &OsStr) -> bool {
     }
     let Some(dot) = base.iter().rposition(|&byte| byte == b'.') else { return false };
     let (stem, extension) = base.split_at(dot);
-    name.strip_prefix(stem)
-        .and_then(|rest| rest.strip_suffix(extension))
-        .is_some_and(is_serial)
+    name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension)).is_some_and(is_serial)
 }
 
 /// `.1`, `-20240131`, `.2024-01-31T10:00:00`.

@@ -2,8 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::SystemTime;
+
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::super::batch::Loss;
 use super::*;
@@ -36,8 +38,7 @@ impl Bench {
     }
 
     fn write(&mut self, name: &str, text: impl AsRef<[u8]>) {
-        let mut file =
-            OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
+        let mut file = OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
         file.write_all(text.as_ref()).unwrap();
         self.touch(&file);
     }
@@ -172,6 +173,7 @@ fn rename_and_create_loses_nothing_and_nothing_comes_twice() {
     assert_eq!((lines, reports), (vec!["3, to the old file".to_owned()], vec![Report::Rotated]));
     // The writer hasn't opened the new file: the old one is kept as long as that takes.
     bench.wait(LINGER * 10);
+    assert_eq!(bench.lines(), [""; 0]);
     bench.write("log.1", "and ended\n");
     assert_eq!(bench.lines(), ["4, begun and ended"]);
     bench.write("log", "6\n");
@@ -282,6 +284,27 @@ fn copytruncate_over_unread_lines_is_made_good_from_the_copy() {
 }
 
 #[test]
+fn copytruncate_before_anything_was_read_is_too() {
+    for away in [true, false] {
+        let mut bench = Bench::new();
+        bench.write("log", "");
+        bench.start().drain();
+        bench.stop();
+        bench.write("log", "1\n2\n");
+        if !away {
+            bench.start();
+        }
+        bench.copytruncate(Some("log.1"));
+        if away {
+            bench.start();
+        }
+        let (lines, reports) = bench.drain();
+        assert_eq!(lines, ["1", "2"], "away: {away}");
+        assert_eq!(reports, [Report::Truncated { unread: Some(0) }]);
+    }
+}
+
+#[test]
 fn copytruncate_over_unread_lines_without_a_copy_is_a_loss() {
     let mut bench = Bench::new();
     bench.cap = LineCap::new(4096);
@@ -358,7 +381,7 @@ fn a_reused_inode_is_another_file() {
     // Whether the inode is really reused is the filesystem's choice; a position says that it is.
     fs::remove_file(bench.path("log")).unwrap();
     bench.write("log", "2, of the new file, which is longer\n");
-    let Some(Position::File(files)) = &mut bench.committed else { panic!() };
+    let Some(Position::File { files, .. }) = &mut bench.committed else { panic!() };
     files[0].inode = FileKey::of(&fs::metadata(bench.dir.path().join("log")).unwrap()).inode;
     bench.start();
     let (lines, reports) = bench.drain();
@@ -376,7 +399,7 @@ fn a_renumbered_device_or_a_restored_copy_is_the_same_file() {
         bench.drain();
         bench.stop();
         bench.write("log", "new\n");
-        let Some(Position::File(files)) = &mut bench.committed else { panic!() };
+        let Some(Position::File { files, .. }) = &mut bench.committed else { panic!() };
         files[0].device += device;
         files[0].inode += inode;
         bench.start();
@@ -443,10 +466,7 @@ fn what_is_no_file_is_an_error_until_it_is_one() {
     fs::create_dir(bench.path("log")).unwrap();
     bench.start();
     let (_, reports) = bench.drain();
-    assert_eq!(
-        reports,
-        [Report::Failed { error: "expected a file, got a directory".to_owned() }]
-    );
+    assert_eq!(reports, [Report::Failed { error: "expected a file, got a directory".to_owned() }]);
     assert_eq!(bench.drain().1, [], "said once");
     fs::remove_dir(bench.path("log")).unwrap();
     bench.write("log", "1\n");
@@ -459,6 +479,46 @@ fn what_is_no_file_is_an_error_until_it_is_one() {
     let (lines, _) = bench.drain();
     assert_eq!(lines, ["2"], "what is open goes on being read");
     assert!(matches!(bench.tail.as_ref().unwrap().state(), State::Failed(_)));
+}
+
+#[test]
+fn an_unreadable_file_is_an_error_until_it_is_readable() {
+    // Root may read everything: a thread that gives that up, and its capabilities with it.
+    std::thread::spawn(|| {
+        let none = CapabilitySet::empty();
+        let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+        set_capabilities(None, sets).unwrap();
+        let mut bench = Bench::new();
+        bench.write("log", "before us\n");
+        let file = OpenOptions::new().append(true).open(bench.path("log")).unwrap();
+        let readable = |file: &File, mode| {
+            file.set_permissions(fs::Permissions::from_mode(mode)).unwrap();
+        };
+        readable(&file, 0o000);
+        bench.start();
+        let (_, reports) = bench.drain();
+        assert!(matches!(&reports[..], [Report::Failed { .. }]), "{reports:?}");
+        (&file).write_all(b"since we look\n").unwrap();
+        readable(&file, 0o600);
+        let (lines, reports) = bench.drain();
+        assert_eq!((lines, reports), (vec!["since we look".to_owned()], vec![Report::Recovered]));
+
+        bench.rename("log", "log.1");
+        bench.write("log", "of the new file\n");
+        let new = File::open(bench.path("log")).unwrap();
+        readable(&new, 0o000);
+        (&file).write_all(b"to the old file\n").unwrap();
+        let (lines, reports) = bench.drain();
+        assert_eq!(lines, ["to the old file"]);
+        assert!(matches!(&reports[..], [Report::Failed { .. }]), "{reports:?}");
+        bench.stop();
+        bench.start();
+        assert_eq!(bench.drain().0, [""; 0]);
+        readable(&new, 0o600);
+        assert_eq!(bench.lines(), ["of the new file"]);
+    })
+    .join()
+    .unwrap();
 }
 
 #[test]
@@ -524,7 +584,10 @@ fn a_line_longer_than_a_chunk_but_not_than_the_cap_is_whole() {
     bench.start();
     let long = "x".repeat(300_000);
     bench.write("log", format!("{long}\nshort\n{long}\n"));
-    assert_eq!(bench.drain(), (vec![long.clone(), "short".to_owned(), long], vec![Report::Appeared]));
+    assert_eq!(
+        bench.drain(),
+        (vec![long.clone(), "short".to_owned(), long], vec![Report::Appeared])
+    );
 }
 
 #[test]
