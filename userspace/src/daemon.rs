@@ -151,19 +151,18 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
             ),
         );
     }
-    if options.config.is_none() || loaded.degraded.is_none() {
-        if let Err(error) = loaded.remember() {
-            health.note("last-good", "", format!("{error}"));
-        }
+    if loaded.degraded.is_none()
+        && let Err(error) = loaded.remember()
+    {
+        health.note("last-good", "", error.to_string());
     }
 
     let facts = host::facts()?;
     let proof = SuricataProof::load(&config.suricata_rules)
         .unwrap_or_else(|_unreadable| SuricataProof::unknown());
     let mut engine = Engine::new(packs, &config, network::of(&facts, &config), proof);
-    let enforcement = enforcement(&config, options, &facts.default_interfaces, &health)?;
-    let (enforcement, drops) = enforcement;
-    let mut enforcement = enforcement;
+    let (mut enforcement, drops) =
+        enforcement(&config, options, &facts.default_interfaces, &health)?;
     let bans = reconcile::bring_together(&mut engine, &mut enforcement, &store, &config, &health)?;
 
     let inbox = Inbox::new();
@@ -258,10 +257,10 @@ async fn live(live: Live) -> Result<(), DaemonError> {
     drop(announcer);
     let panicked = engine.join().is_err();
     drop(stop_courier);
-    if let Some(courier) = courier {
-        if let Err(error) = courier.await {
-            tracing::error!(%error, "The mail task ended badly.");
-        }
+    if let Some(courier) = courier
+        && let Err(error) = courier.await
+    {
+        tracing::error!(%error, "The mail task ended badly.");
     }
     writer.close();
     if panicked || reason.is_none() { Err(DaemonError::EngineEnded) } else { Ok(()) }

@@ -116,10 +116,17 @@ impl Record {
         self.targets.insert(target, Standing { expires: expires.unwrap_or(NEVER), offences });
     }
 
-    /// Lifts a ban and forgives the offence; says whether it stood.
+    /// Lifts a ban and forgives this one offence, as the database does; says whether it stood.
     pub(super) fn lift(&mut self, target: Target, time: Timestamp) -> bool {
         self.wide.remove(&target.net());
-        self.targets.remove(&target).is_some_and(|past| past.expires > time)
+        let Some(past) = self.targets.get_mut(&target) else { return false };
+        let stood = past.expires > time;
+        past.expires = past.expires.min(time);
+        past.offences = past.offences.saturating_sub(1);
+        if past.offences == 0 {
+            self.targets.remove(&target);
+        }
+        stood
     }
 
     /// Forgets offences that are old enough, now and then.

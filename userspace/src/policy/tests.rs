@@ -452,11 +452,14 @@ fn repeat_offenders_get_longer_until_they_are_forgotten() {
     assert_eq!(banned(judge(&mut policy, &by(THEM), time + 604_799)).offences, 6);
     assert_eq!(banned(judge(&mut policy, &by(THEM), time + 604_800)).offences, 1);
     assert_eq!(banned(judge(&mut policy, &by("198.51.100.8"), time)).offences, 1);
-    // Restored, then lifted by hand: forgiven.
+    // Restored, then lifted by hand: that one is forgiven, the one before isn't.
     let past = Past { target: target(THEM), expires: Some(at(time + 50)), offences: 2 };
     policy.restore([past]);
     assert!(policy.is_banned(target(THEM), at(time)));
     assert!(policy.lift(target(THEM), at(time)));
+    assert!(!policy.is_banned(target(THEM), at(time)));
+    assert_eq!(banned(judge(&mut policy, &by(THEM), time)).offences, 2);
+    assert!(!policy.lift(target(THEM), at(time)));
     assert_eq!(banned(judge(&mut policy, &by(THEM), time)).offences, 1);
     let mut flat = policy_of(|config| config.ban.escalate.clear());
     flat.restore([past]);
