@@ -2,10 +2,30 @@
 //! what is wrong, where, and what to do.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+mod check;
+mod duration;
+mod error;
+mod last_good;
+mod nearest;
+mod raw;
+mod relay;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+pub use self::duration::{DurationError, Shown, parse_duration};
+pub use self::error::{ConfigError, Place};
+pub use self::last_good::{LastGoodError, Loaded, load, load_or_last_good};
+pub use self::nearest::nearest;
+
+/// The configuration that is used where none is named.
+pub const DEFAULT_PATH: &str = "/etc/ravelin/ravelin.yaml";
 
 /// `/etc/ravelin/ravelin.yaml`, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +44,7 @@ pub struct Config {
     pub bpf_dir: PathBuf,
     /// Whether the packs inside the binary are used.
     pub builtin_rules: bool,
-    /// More packs: files, or directories of `*.yaml`.
+    /// More packs: files, or directories of `*.yaml`; each must exist.
     pub rules: Vec<PathBuf>,
     /// Suricata's rules, for the proof of fast.log's alerts.
     pub suricata_rules: PathBuf,
@@ -38,6 +58,41 @@ pub struct Config {
     pub ban: BanConfig,
     /// Who is told, and how.
     pub mail: MailConfig,
+}
+
+impl Config {
+    /// Loads the configuration at `path`; `None` is [`DEFAULT_PATH`], where a missing file means the
+    /// defaults. See [`load_or_last_good`] for the daemon's start.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        load(path).map(|loaded| loaded.config)
+    }
+
+    /// Reads a configuration from its text. `origin` is the file that errors name, and its folder is
+    /// what relative paths are relative to.
+    pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
+        check::parse(text, origin)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Enforce,
+            interfaces: Vec::new(),
+            xdp_mode: XdpMode::Auto,
+            state_dir: "/var/lib/ravelin".into(),
+            run_dir: "/run/ravelin".into(),
+            bpf_dir: "/sys/fs/bpf/ravelin".into(),
+            builtin_rules: true,
+            rules: Vec::new(),
+            suricata_rules: "/var/lib/suricata/rules/suricata.rules".into(),
+            sources: None,
+            home: Vec::new(),
+            allow: Vec::new(),
+            ban: BanConfig::default(),
+            mail: MailConfig::default(),
+        }
+    }
 }
 
 /// Whether bans reach the kernel.
@@ -78,6 +133,45 @@ pub enum Format {
     SuricataFast,
     /// Suricata's eve.json.
     SuricataEve,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Syslog, Self::SuricataFast, Self::SuricataEve];
+
+    /// Its name in configuration, packs and output: `suricata-fast`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Syslog => "syslog",
+            Self::SuricataFast => "suricata-fast",
+            Self::SuricataEve => "suricata-eve",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|format| format.as_str() == text)
+            .ok_or_else(|| UnknownFormat { name: text.to_owned() })
+    }
+}
+
+/// A name that no format has.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("expected the format syslog, suricata-fast or suricata-eve, got `{name}`")]
+pub struct UnknownFormat {
+    /// What was given.
+    pub name: String,
 }
 
 /// Where a source's bytes come from.
@@ -133,4 +227,47 @@ pub struct MailConfig {
     pub password_file: Option<PathBuf>,
     /// Mails an hour; above it, one digest.
     pub per_hour: u32,
+}
+
+impl Default for BanConfig {
+    fn default() -> Self {
+        const MINUTE: Duration = Duration::from_mins(1);
+        Self {
+            level: 9,
+            score: 100.0,
+            score_half_life: 10 * MINUTE,
+            ttl: 5 * MINUTE,
+            escalate: vec![30 * MINUTE, 2 * 60 * MINUTE, 24 * 60 * MINUTE],
+            forget_after: 7 * 24 * 60 * MINUTE,
+            ipv6_prefix: 64,
+            private: false,
+            unproven: false,
+            outbound: false,
+            max: 1 << 20,
+            max_per_minute: 6000,
+        }
+    }
+}
+
+impl Default for MailConfig {
+    fn default() -> Self {
+        Self {
+            level: 7,
+            immediate: 10,
+            to: vec!["root@localhost".to_owned()],
+            from: sender(rustix::system::uname().nodename().to_str().unwrap_or_default()),
+            relay: "smtp://localhost:25".to_owned(),
+            password_file: None,
+            per_hour: 4,
+        }
+    }
+}
+
+/// `ravelin@host`; `ravelin@localhost` where the host's name can't stand in an address.
+fn sender(host: &str) -> String {
+    let address = format!("ravelin@{host}");
+    match address.parse::<lettre::Address>() {
+        Ok(_) => address,
+        Err(_) => "ravelin@localhost".to_owned(),
+    }
 }

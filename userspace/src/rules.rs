@@ -1,6 +1,134 @@
 //! Packs: read, lint, compile, match.
+//!
+//! A pack is a YAML file of events (how to recognise a line) and rules (what it means), with its tests
+//! inside. [`Packs`] holds all of them, compiled; [`Packs::recognise`] makes an [`Event`] of a record, and
+//! the correlator runs [`Packs::rules`] on it. `docs/rules.md` describes the language.
 #![forbid(unsafe_code)]
 
+mod compile;
+mod condition;
+mod error;
+mod expect;
+mod nearest;
+mod pack;
+mod pattern;
+mod recognise;
 mod rule;
 
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use self::error::{PackError, PackErrors, Place, Problem};
+pub use self::expect::{Expect, Outcome, PackTest};
+use self::pack::Text;
+pub use self::pattern::{Forgery, PatternError};
+use self::recognise::Recogniser;
 pub use self::rule::{Condition, Key, Preceded, Rule, RuleSet, Trigger, Window};
+use crate::event::{Event, EventKind, Record};
+
+/// The packs inside the binary, in order.
+const BUILTIN: [(&str, &str); 5] = [
+    ("built-in suricata.yaml", include_str!("../../rules/suricata.yaml")),
+    ("built-in sshd.yaml", include_str!("../../rules/sshd.yaml")),
+    ("built-in pam.yaml", include_str!("../../rules/pam.yaml")),
+    ("built-in sudo.yaml", include_str!("../../rules/sudo.yaml")),
+    ("built-in su.yaml", include_str!("../../rules/su.yaml")),
+];
+
+/// All packs, compiled.
+#[derive(Debug)]
+pub struct Packs {
+    events: Vec<EventKind>,
+    recogniser: Recogniser,
+    rules: RuleSet,
+    tests: Vec<PackTest>,
+}
+
+impl Packs {
+    /// Loads the built-in packs (where `builtin`), then those at `paths`: files, or directories of which
+    /// each `*.yaml` is read, in order of name. All errors of all packs are reported together.
+    pub fn load(builtin: bool, paths: &[PathBuf]) -> Result<Self, PackErrors> {
+        let mut errors = Vec::new();
+        let mut texts = Vec::new();
+        for path in paths {
+            match files(path) {
+                Ok(files) => {
+                    for file in files {
+                        match fs::read_to_string(&file) {
+                            Ok(text) => texts.push((file.display().to_string(), text)),
+                            Err(source) => errors.push(PackError::Read { path: file, source }),
+                        }
+                    }
+                }
+                Err(source) => errors.push(PackError::Read { path: path.clone(), source }),
+            }
+        }
+        let builtin = if builtin { &BUILTIN[..] } else { &[] };
+        let given = texts.iter().map(|(file, text)| (file.as_str(), text.as_str()));
+        let all: Vec<(&str, &str)> = builtin.iter().copied().chain(given).collect();
+        match Self::from_texts(&all) {
+            Ok(packs) if errors.is_empty() => Ok(packs),
+            Ok(_) => Err(PackErrors { errors }),
+            Err(more) => {
+                errors.extend(more.errors);
+                Err(PackErrors { errors })
+            }
+        }
+    }
+
+    /// Compiles packs given as (name for error messages, YAML).
+    pub fn from_texts(texts: &[(&str, &str)]) -> Result<Self, PackErrors> {
+        let texts: Vec<Text<'_>> =
+            texts.iter().map(|&(file, text)| Text::new(file, text)).collect();
+        compile::compile(&texts)
+    }
+
+    /// What the correlator runs on.
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// All events, by [`EventKind::index`].
+    pub fn events(&self) -> &[EventKind] {
+        &self.events
+    }
+
+    /// Recognises a record; the first event in order of definition takes it. `None`: no pack knows it.
+    ///
+    /// [`Event::address`] is the line's one plausible address. It is [`crate::event::Blame::Nobody`] for a
+    /// success (whose address is the field `src`) and for a Suricata alert (of which policy works out whose
+    /// deed it is).
+    pub fn recognise<'l>(&'l self, record: &'l Record<'l>) -> Option<Event<'l>> {
+        self.recogniser.recognise(&self.events, record)
+    }
+
+    /// Whether a pack names this program, so that a line of it that nothing recognises is remarkable.
+    pub fn knows_program(&self, program: &[u8]) -> bool {
+        self.recogniser.knows(program)
+    }
+
+    /// The tests inside the packs.
+    pub fn tests(&self) -> &[PackTest] {
+        &self.tests
+    }
+}
+
+/// The pack files at `path`.
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|extension| extension == "yaml") {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

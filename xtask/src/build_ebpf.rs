@@ -39,25 +39,26 @@ pub(crate) struct Args {
 
 /// Builds the object.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let object = root().join("target/bpf/ravelin.bpf.o");
-    if up_to_date(&object, args.debug)? {
+    let workspace = root();
+    let object = workspace.join("target/bpf/ravelin.bpf.o");
+    if up_to_date(&object, workspace, args.debug)? {
         return Ok(());
     }
     let toolchain = Toolchain::find_or_install()?;
     eprintln!("Building the XDP program with {toolchain}");
-    let built = build(&toolchain, args.debug)?;
+    let built = build(&toolchain, workspace, args.debug)?;
     publish(&built, &object)
 }
 
 /// Whether the object is of the wanted kind and newer than everything it is built from.
-fn up_to_date(object: &Path, debug: bool) -> Result<bool> {
+fn up_to_date(object: &Path, workspace: &Path, debug: bool) -> Result<bool> {
     let Ok(elf) = fs::read(object) else { return Ok(false) };
     if check(&elf).is_err() || contains(&elf, LOG_MAP) != debug {
         return Ok(false);
     }
     let built = modified(object)?;
     for source in SOURCES {
-        if newest(&root().join(source))? > built {
+        if newest(&workspace.join(source))? > built {
             return Ok(false);
         }
     }
@@ -69,7 +70,7 @@ fn up_to_date(object: &Path, debug: bool) -> Result<bool> {
 fn newest(path: &Path) -> Result<SystemTime> {
     let mut newest = modified(path)?;
     if path.is_dir() {
-        for entry in fs::read_dir(path).with_context(|| format!("could not read {path:?}"))? {
+        for entry in fs::read_dir(path).with_context(|| format!("failed to read {path:?}"))? {
             newest = newest.max(self::newest(&entry?.path())?);
         }
     }
@@ -79,21 +80,22 @@ fn newest(path: &Path) -> Result<SystemTime> {
 fn modified(path: &Path) -> Result<SystemTime> {
     fs::metadata(path)
         .and_then(|meta| meta.modified())
-        .with_context(|| format!("could not read the time of {path:?}"))
+        .with_context(|| format!("failed to read the time of {path:?}"))
 }
 
 /// Runs cargo; gives the path of what it built.
-fn build(toolchain: &Toolchain, debug: bool) -> Result<PathBuf> {
-    let directory = root().join("target/bpf/build");
+fn build(toolchain: &Toolchain, workspace: &Path, debug: bool) -> Result<PathBuf> {
+    let directory = workspace.join("target/bpf/build");
     let mut cargo = toolchain.cargo();
     cargo
+        .current_dir(workspace)
         .args(["build", "--locked", "--release", "--package", CRATE, "--target", TARGET])
         .arg("--target-dir")
         .arg(&directory)
         // bpf-linker optimises across crates itself.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("RUSTFLAGS", rustflags(&toolchain.linker))
-        // The program needs one unstable intrinsic (ebpf/src/ban.rs).
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&toolchain.linker))
+        // The program needs one unstable intrinsic (ebpf/src/shared.rs).
         .env("RUSTC_BOOTSTRAP", "1");
     if matches!(toolchain.core, Core::BuildStd) {
         cargo.args(["-Z", "build-std=core"]);
@@ -105,17 +107,18 @@ fn build(toolchain: &Toolchain, debug: bool) -> Result<PathBuf> {
     Ok(directory.join(TARGET).join("release").join(CRATE))
 }
 
+/// Flags as `CARGO_ENCODED_RUSTFLAGS` wants them: a path may have spaces.
 fn rustflags(linker: &Path) -> String {
-    [&format!("-Clinker={}", linker.display()), "-Cdebuginfo=2", "-Clink-arg=--btf"].join(" ")
+    [&format!("-Clinker={}", linker.display()), "-Cdebuginfo=2", "-Clink-arg=--btf"].join("\x1f")
 }
 
 /// Puts the object in its place in one step: whoever reads it meanwhile has the old or the new one.
 fn publish(built: &Path, object: &Path) -> Result<()> {
-    let elf = fs::read(built).with_context(|| format!("could not read {built:?}"))?;
+    let elf = fs::read(built).with_context(|| format!("failed to read {built:?}"))?;
     check(&elf).with_context(|| format!("{built:?} isn't the XDP program"))?;
     let partial = object.with_extension("o.partial");
-    fs::write(&partial, &elf).with_context(|| format!("could not write {partial:?}"))?;
-    fs::rename(&partial, object).with_context(|| format!("could not write {object:?}"))
+    fs::write(&partial, &elf).with_context(|| format!("failed to write {partial:?}"))?;
+    fs::rename(&partial, object).with_context(|| format!("failed to write {object:?}"))
 }
 
 /// A cheap look at the ELF: right machine, program for frames in several buffers, type information.

@@ -1,6 +1,7 @@
 //! Ravelin's own tasks: `cargo xtask --help` lists them. One module a task.
 #![forbid(unsafe_code)]
 
+mod apt;
 mod build_ebpf;
 mod cargo;
 mod demo;

@@ -4,12 +4,11 @@
 //! installs what is missing, saying so in one line; services that come along are neither started nor
 //! enabled. Elsewhere it says what to install.
 
-mod apt;
-
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Result, bail};
+
+use crate::apt;
 
 /// A Debian package and the program in it that the lab calls.
 struct Package {
@@ -19,7 +18,7 @@ struct Package {
     service: Option<&'static str>,
 }
 
-const LAB: [Package; 9] = [
+const LAB: [Package; 8] = [
     Package { name: "suricata", program: "suricata", service: Some("suricata") },
     Package { name: "nginx", program: "nginx", service: Some("nginx") },
     Package { name: "postfix", program: "postfix", service: Some("postfix") },
@@ -28,7 +27,6 @@ const LAB: [Package; 9] = [
     Package { name: "openssh-client", program: "ssh", service: None },
     Package { name: "nmap", program: "nmap", service: None },
     Package { name: "iproute2", program: "ip", service: None },
-    Package { name: "iputils-ping", program: "ping", service: None },
 ];
 
 /// Where those packages put their programs.
@@ -37,7 +35,7 @@ const PATH: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
 /// Makes sure that the lab can run on this machine.
 pub(crate) fn lab() -> Result<()> {
     let missing: Vec<&Package> = LAB.iter().filter(|package| !package.is_there()).collect();
-    let root = is_root()?;
+    let root = apt::is_root();
     if missing.is_empty() {
         if !root {
             bail!(
@@ -48,10 +46,10 @@ pub(crate) fn lab() -> Result<()> {
         return Ok(());
     }
     let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
-    let names = names.join(" ");
+    let listed = names.join(" ");
     if !apt::is_there() {
         bail!(
-            "the lab needs programs that this machine lacks; what Debian calls {names} \
+            "the lab needs programs that this machine lacks; what Debian calls {listed} \
              (programs: {}): install them, then run this again as root",
             missing.iter().map(|package| package.program).collect::<Vec<_>>().join(", ")
         );
@@ -59,11 +57,18 @@ pub(crate) fn lab() -> Result<()> {
     if !root {
         bail!(
             "the lab needs root, and packages that this machine lacks: run this as root, which installs \
-             them, or install them yourself: apt-get install --no-install-recommends {names}"
+             them, or install them yourself: apt-get install --no-install-recommends {listed}"
         );
     }
-    eprintln!("Installing what the lab needs and this machine lacks: {names}");
-    apt::install(&missing)?;
+    eprintln!("Installing what the lab needs and this machine lacks: {listed}");
+    if names.contains(&"postfix") {
+        // The lab brings its own configuration; this machine's mail stays as it is.
+        apt::preseed("postfix postfix/main_mailer_type select No configuration")?;
+    }
+    apt::install(&names)?;
+    for service in missing.iter().filter_map(|package| package.service) {
+        apt::disable(service)?;
+    }
     match missing.iter().find(|package| !package.is_there()) {
         None => Ok(()),
         Some(package) => bail!(
@@ -75,23 +80,8 @@ pub(crate) fn lab() -> Result<()> {
     }
 }
 
-/// Whether packages can be installed here: apt is there, and we are root.
-pub(crate) fn can_install() -> Result<bool> {
-    Ok(apt::is_there() && is_root()?)
-}
-
-/// Installs packages of the release itself; an error where it lacks one.
-pub(crate) fn install(names: &[&str]) -> Result<()> {
-    apt::install_from_release(names)
-}
-
 impl Package {
     fn is_there(&self) -> bool {
         PATH.iter().any(|dir| Path::new(dir).join(self.program).exists())
     }
-}
-
-/// Whether we are root; asked of `id`, since the standard library doesn't tell.
-fn is_root() -> Result<bool> {
-    Ok(Command::new("id").arg("-u").output()?.stdout.trim_ascii() == b"0")
 }

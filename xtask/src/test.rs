@@ -8,7 +8,7 @@ use crate::{build_ebpf, provision};
 /// Runs every test: units, packet tables, namespaces, and the demo's scenarios end to end.
 ///
 /// Needs root (network namespaces, XDP) and, on Debian, installs what the lab needs and this machine
-/// lacks. What is given after `--` goes to the test programs: `cargo xtask test -- spoofed` runs the tests
+/// lacks. What is given after `--` goes to the test programs: `cargo xtask test -- forged` runs the tests
 /// with that word in their name.
 #[derive(clap::Args)]
 pub(crate) struct Args {

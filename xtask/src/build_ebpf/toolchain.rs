@@ -12,8 +12,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::TARGET;
-use crate::cargo::{cargo, quietly, root};
-use crate::provision;
+use crate::apt;
+use crate::cargo::{cargo, quietly};
 
 /// Where Debian's packages put their compiler; rustup's, which has no `core` for BPF, shadows it in PATH.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -65,7 +65,7 @@ impl Toolchain {
             Core::BuildStd => {
                 let mut cargo = Command::new("rustup");
                 forget_surroundings(&mut cargo);
-                cargo.current_dir(root()).args(["run", "nightly", "cargo"]);
+                cargo.args(["run", "nightly", "cargo"]);
                 cargo
             }
         }
@@ -112,11 +112,11 @@ impl Core {
     }
 
     fn install() -> Result<Self> {
-        if !provision::can_install()? {
+        if !apt::can_install() {
             bail!("{}", missing_core());
         }
         eprintln!("Installing a compiler for BPF: {}", DEBIAN_PACKAGES.join(" "));
-        provision::install(&DEBIAN_PACKAGES).with_context(missing_core)?;
+        apt::install(&DEBIAN_PACKAGES).with_context(missing_core)?;
         Self::prebuilt(Path::new(DEBIAN_RUSTC)).with_context(missing_core)
     }
 }
@@ -140,7 +140,13 @@ fn install_linker(core: &Core) -> Result<PathBuf> {
     eprintln!("Installing bpf-linker {LINKER_VERSION} with cargo; this takes a minute");
     let mut cargo = cargo();
     forget_surroundings(&mut cargo);
+    // Crates on the way (quote, for one) bring a rust-toolchain.toml that asks for `rust-src`: without a
+    // toolchain named here, rustup would obey it, and replace the user's toolchain with a newer one.
+    if let Some(toolchain) = env::var_os("RUSTUP_TOOLCHAIN") {
+        cargo.env("RUSTUP_TOOLCHAIN", toolchain);
+    }
     cargo
+        .env("RUSTUP_AUTO_INSTALL", "0")
         .args(["install", "bpf-linker", "--version", LINKER_VERSION, "--no-default-features"])
         .args(["--features", &format!("llvm-{LINKER_LLVM}")])
         .env("LLVM_PREFIX", &prefix)

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Package;
 use crate::cargo::quietly;
 
 const APT_GET: &str = "/usr/bin/apt-get";
@@ -19,54 +18,41 @@ const ASIDE: &str = "/usr/sbin/policy-rc.d.ravelin-aside";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const BACKPORTS: &str = "/etc/apt/sources.list.d/ravelin-lab-backports.list";
 
+/// Whether packages can be installed here: the machine has apt, and we are root.
+pub(crate) fn can_install() -> bool {
+    is_there() && is_root()
+}
+
 /// Whether this machine has apt.
-pub(super) fn is_there() -> bool {
+pub(crate) fn is_there() -> bool {
     Path::new(APT_GET).exists()
 }
 
-/// Installs these packages; services in them are neither started nor enabled.
-pub(super) fn install(packages: &[&Package]) -> Result<()> {
+/// Whether we are root.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+/// Installs these packages; services in them aren't started.
+pub(crate) fn install(names: &[&str]) -> Result<()> {
     // A fresh image's lists are empty, an old one's name versions that the mirror no longer has.
     update()?;
     let (mut plain, mut backported) = (Vec::new(), Vec::new());
-    for name in packages.iter().map(|package| package.name) {
-        if is_installable(name)? { plain.push(name) } else { backported.push(name) }
-    }
-    if plain.contains(&"postfix") {
-        // The lab brings its own configuration; this machine's mail stays as it is.
-        preseed("postfix postfix/main_mailer_type select No configuration")?;
-    }
-    {
-        let _guard = NoServices::begin()?;
-        // An interrupted run leaves packages half configured, and apt refuses to go on from there.
-        quietly(Command::new("/usr/bin/dpkg").args(["--configure", "-a"]).stdin(Stdio::null()))?;
-        if !plain.is_empty() {
-            quietly(apt_get().arg("install").args(plain))?;
-        }
-        if !backported.is_empty() {
-            // So that what they need comes from there too.
-            let release = add_backports()?;
-            let mut install = apt_get();
-            install.args(["--target-release", &release, "install"]).args(backported);
-            quietly(&mut install)?;
-        }
-    }
-    for service in packages.iter().filter_map(|package| package.service) {
-        disable(service)?;
-    }
-    Ok(())
-}
-
-/// Installs these packages from the release's own sources.
-pub(super) fn install_from_release(names: &[&str]) -> Result<()> {
-    update()?;
     for name in names {
-        if !is_installable(name)? {
-            bail!("apt has no package `{name}` to install");
-        }
+        if is_installable(name)? { plain.push(*name) } else { backported.push(*name) }
     }
     let _guard = NoServices::begin()?;
-    quietly(apt_get().arg("install").args(names))
+    // An interrupted run leaves packages half configured, and apt refuses to go on from there.
+    quietly(Command::new("/usr/bin/dpkg").args(["--configure", "-a"]).stdin(Stdio::null()))?;
+    if !plain.is_empty() {
+        quietly(apt_get().arg("install").args(plain))?;
+    }
+    if !backported.is_empty() {
+        // So that what they need comes from there too.
+        let release = add_backports()?;
+        quietly(apt_get().args(["--target-release", &release, "install"]).args(backported))?;
+    }
+    Ok(())
 }
 
 fn apt_get() -> Command {
@@ -96,8 +82,8 @@ fn is_installable(name: &str) -> Result<bool> {
     Ok(status.success())
 }
 
-/// Suricata isn't in Debian 12, only in its backports: adds those, from the mirror that this machine uses.
-/// Gives their name, such as `bookworm-backports`.
+/// What isn't in this Debian (Suricata in 12) is in its backports: adds those, from the mirror that this
+/// machine uses. Gives their name, such as `bookworm-backports`.
 fn add_backports() -> Result<String> {
     let os = fs::read_to_string("/etc/os-release").context("could not read /etc/os-release")?;
     let codename = os
@@ -128,7 +114,7 @@ fn add_backports() -> Result<String> {
             String::new()
         };
         let entry = format!(
-            "# Added by Ravelin's `cargo xtask`, for Suricata.\n\
+            "# Added by Ravelin's `cargo xtask`: Suricata isn't in Debian 12 itself.\n\
              deb {signed}{mirror} {release} main\n"
         );
         fs::write(BACKPORTS, entry).with_context(|| format!("could not write {BACKPORTS}"))?;
@@ -138,7 +124,7 @@ fn add_backports() -> Result<String> {
 }
 
 /// Answers a package's question in advance.
-fn preseed(answer: &str) -> Result<()> {
+pub(crate) fn preseed(answer: &str) -> Result<()> {
     use std::io::Write as _;
     let mut child = Command::new("/usr/bin/debconf-set-selections")
         .stdin(Stdio::piped())
@@ -154,8 +140,8 @@ fn preseed(answer: &str) -> Result<()> {
     Ok(())
 }
 
-/// Keeps a service that came with the lab's packages from starting at the next boot.
-fn disable(service: &str) -> Result<()> {
+/// Keeps a service that came with a package from starting at the next boot.
+pub(crate) fn disable(service: &str) -> Result<()> {
     let systemctl = "/usr/bin/systemctl";
     if !Path::new(systemctl).exists() {
         return Ok(());
@@ -168,7 +154,7 @@ struct NoServices;
 
 impl NoServices {
     const SCRIPT: &str = "#!/bin/sh\n\
-        # Ravelin's `cargo xtask`: packages for the lab start no services.\n\
+        # Ravelin's `cargo xtask`: packages that it installs start no services.\n\
         exit 101\n";
 
     fn begin() -> Result<Self> {

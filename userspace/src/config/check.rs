@@ -1,0 +1,416 @@
+//! From text to a [`Config`]: each value is read once, into a type that can't hold a wrong one.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde_yaml::{Location, Spanned};
+
+use super::error::{ConfigError, Place, masked};
+use super::nearest::nearest;
+use super::raw::{KEYS, RawBan, RawConfig, RawMail, RawSource, Text};
+use super::relay::Login;
+use super::{
+    BanConfig, Config, Format, Input, MailConfig, Mode, SourceConfig, XdpMode, parse_duration,
+    relay,
+};
+use crate::event::Target;
+
+/// The configuration that `text` is. Relative paths in it are relative to the folder of `origin`.
+pub(super) fn parse(text: &str, origin: &Path) -> Result<Config, ConfigError> {
+    let check = Check { text, origin, base: origin.parent().unwrap_or(Path::new("")) };
+    // A file of comments only is `null`.
+    let raw: Option<RawConfig> = serde_yaml::from_str(text).map_err(|error| check.yaml(&error))?;
+    check.config(raw.unwrap_or_default())
+}
+
+struct Check<'t> {
+    text: &'t str,
+    origin: &'t Path,
+    base: &'t Path,
+}
+
+impl Check<'_> {
+    fn config(&self, raw: RawConfig) -> Result<Config, ConfigError> {
+        if let Some(metrics) = raw.metrics {
+            return Err(self.not_yet(
+                metrics.referenced,
+                "metrics",
+                "remove it; `ravelin status --json` has the counters",
+            ));
+        }
+        let usual = Config::default();
+        let path = |text: &str| self.path(text);
+        Ok(Config {
+            mode: self.one("mode", raw.mode, usual.mode, word(&MODES))?,
+            interfaces: self
+                .many("interfaces", raw.interfaces, interface)?
+                .unwrap_or(usual.interfaces),
+            xdp_mode: self.one("xdp_mode", raw.xdp_mode, usual.xdp_mode, word(&XDP_MODES))?,
+            state_dir: self.one("state_dir", raw.state_dir, usual.state_dir, path)?,
+            run_dir: self.one("run_dir", raw.run_dir, usual.run_dir, path)?,
+            bpf_dir: self.one("bpf_dir", raw.bpf_dir, usual.bpf_dir, path)?,
+            builtin_rules: self.one(
+                "builtin_rules",
+                raw.builtin_rules,
+                usual.builtin_rules,
+                boolean,
+            )?,
+            rules: self.many("rules", raw.rules, path)?.unwrap_or_else(installed_packs),
+            suricata_rules: self.one(
+                "suricata_rules",
+                raw.suricata_rules,
+                usual.suricata_rules,
+                path,
+            )?,
+            sources: self.sources(raw.sources)?,
+            home: self.many("home", raw.home, prefix)?.unwrap_or(usual.home),
+            allow: self.many("allow", raw.allow, prefix)?.unwrap_or(usual.allow),
+            ban: self.ban(raw.ban.unwrap_or_default(), usual.ban)?,
+            mail: self.mail(raw.mail.unwrap_or_default(), usual.mail)?,
+        })
+    }
+
+    fn ban(&self, raw: RawBan, usual: BanConfig) -> Result<BanConfig, ConfigError> {
+        Ok(BanConfig {
+            level: self.one("ban.level", raw.level, usual.level, number(1..=NEVER))?,
+            score: self.one("ban.score", raw.score, usual.score, score)?,
+            score_half_life: self.one(
+                "ban.score_half_life",
+                raw.score_half_life,
+                usual.score_half_life,
+                some_time,
+            )?,
+            ttl: self.one("ban.ttl", raw.ttl, usual.ttl, some_time)?,
+            escalate: self.many("ban.escalate", raw.escalate, some_time)?.unwrap_or(usual.escalate),
+            forget_after: self.one(
+                "ban.forget_after",
+                raw.forget_after,
+                usual.forget_after,
+                some_time,
+            )?,
+            ipv6_prefix: self.one(
+                "ban.ipv6_prefix",
+                raw.ipv6_prefix,
+                usual.ipv6_prefix,
+                number(32..=128),
+            )?,
+            private: self.one("ban.private", raw.private, usual.private, boolean)?,
+            unproven: self.one("ban.unproven", raw.unproven, usual.unproven, boolean)?,
+            outbound: self.one("ban.outbound", raw.outbound, usual.outbound, boolean)?,
+            max: self.one("ban.max", raw.max, usual.max, number(1..=MOST_ENTRIES))?,
+            max_per_minute: self.one(
+                "ban.max_per_minute",
+                raw.max_per_minute,
+                usual.max_per_minute,
+                number(1..=u32::MAX),
+            )?,
+        })
+    }
+
+    fn mail(&self, raw: RawMail, usual: MailConfig) -> Result<MailConfig, ConfigError> {
+        let (relay_at, password_at) = (place_of(&raw.relay), place_of(&raw.password_file));
+        let usual_relay = (usual.relay, Login { has_user: false });
+        let (relay, login) = self.one("mail.relay", raw.relay, usual_relay, |text| {
+            relay::check(text).map(|login| (text.to_owned(), login))
+        })?;
+        let path = |text: &str| self.path(text).map(Some);
+        let password_file =
+            self.one("mail.password_file", raw.password_file, usual.password_file, path)?;
+        if login.has_user && password_file.is_none() {
+            let problem = "names a user, but there is no mail.password_file with the password";
+            return Err(self.incomplete(relay_at, "mail.relay", problem));
+        }
+        if !login.has_user && password_file.is_some() {
+            let problem = "is of no use while mail.relay names no user: smtps://USER@HOST";
+            return Err(self.incomplete(password_at, "mail.password_file", problem));
+        }
+        Ok(MailConfig {
+            level: self.one("mail.level", raw.level, usual.level, number(0..=NEVER))?,
+            immediate: self.one(
+                "mail.immediate",
+                raw.immediate,
+                usual.immediate,
+                number(0..=NEVER),
+            )?,
+            to: self.many("mail.to", raw.to, mailbox)?.unwrap_or(usual.to),
+            from: self.one("mail.from", raw.from, usual.from, mailbox)?,
+            relay,
+            password_file,
+            per_hour: self.one(
+                "mail.per_hour",
+                raw.per_hour,
+                usual.per_hour,
+                number(1..=u32::MAX),
+            )?,
+        })
+    }
+
+    fn sources(
+        &self,
+        raw: Option<Vec<Spanned<RawSource>>>,
+    ) -> Result<Option<Vec<SourceConfig>>, ConfigError> {
+        let Some(raw) = raw else { return Ok(None) };
+        let mut sources: Vec<SourceConfig> = Vec::with_capacity(raw.len());
+        for entry in raw {
+            let at = entry.referenced;
+            let source = self.source(entry)?;
+            if sources.iter().any(|known| known.input == source.input) {
+                return Err(self.incomplete(at, "sources", "this file is named twice; keep one"));
+            }
+            sources.push(source);
+        }
+        Ok(Some(sources))
+    }
+
+    fn source(&self, entry: Spanned<RawSource>) -> Result<SourceConfig, ConfigError> {
+        let at = entry.referenced;
+        let RawSource { format, file, socket } = entry.value;
+        if let Some(socket) = socket {
+            return Err(self.not_yet(
+                socket.referenced,
+                "sources.socket",
+                "let the sender write a file and name that: {format: suricata-eve, file: PATH}",
+            ));
+        }
+        let Some(format) = format else {
+            let problem = "expected `format`, one of syslog, suricata-fast, suricata-eve";
+            return Err(self.incomplete(at, "sources", problem));
+        };
+        for (later, key, instead) in FORMATS_TO_COME {
+            if format.value == later {
+                return Err(self.not_yet(format.referenced, key, instead));
+            }
+        }
+        let formats = Format::ALL.map(|format| (format.as_str(), format));
+        let format = self.read("sources.format", format, word(&formats))?;
+        let Some(file) = file else {
+            let problem = "expected `file`, the log to read: {format: syslog, file: PATH}";
+            return Err(self.incomplete(at, "sources", problem));
+        };
+        let file = self.read("sources.file", file, |text| self.path(text))?;
+        Ok(SourceConfig { format, input: Input::File(file) })
+    }
+
+    /// The value of a key, or what it is without one.
+    fn one<T>(
+        &self,
+        key: &'static str,
+        text: Option<Text>,
+        usual: T,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        text.map_or(Ok(usual), |text| self.read(key, text, read))
+    }
+
+    /// The values of a key that has a list.
+    fn many<T>(
+        &self,
+        key: &'static str,
+        texts: Option<Vec<Text>>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<Vec<T>>, ConfigError> {
+        texts
+            .map(|texts| texts.into_iter().map(|text| self.read(key, text, &read)).collect())
+            .transpose()
+    }
+
+    fn read<T>(
+        &self,
+        key: &'static str,
+        text: Text,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        read(&text.value).map_err(|problem| ConfigError::Value {
+            place: self.place(text.referenced),
+            key,
+            value: masked(&text.value).escape_debug().to_string(),
+            problem,
+        })
+    }
+
+    fn path(&self, text: &str) -> Result<PathBuf, String> {
+        if text.is_empty() || text.contains('\0') {
+            return Err("expected a path".to_owned());
+        }
+        Ok(self.base.join(text))
+    }
+
+    fn place(&self, location: Location) -> Box<Place> {
+        Box::new(Place::new(self.origin, self.text, location))
+    }
+
+    fn incomplete(&self, at: Location, key: &'static str, problem: &str) -> ConfigError {
+        ConfigError::Incomplete { place: self.place(at), key, problem: problem.to_owned() }
+    }
+
+    fn not_yet(&self, at: Location, key: &'static str, instead: &'static str) -> ConfigError {
+        ConfigError::NotYet { place: self.place(at), key, instead }
+    }
+
+    /// What the YAML reader found, in our words where it speaks of its own types.
+    fn yaml(&self, error: &serde_yaml::Error) -> ConfigError {
+        use serde_yaml::Error;
+
+        let place = self.place(error.location().unwrap_or(Location::UNKNOWN));
+        let problem = match error.without_snippet() {
+            Error::SerdeUnknownField { field, expected, .. } => {
+                let hint = hint(field, expected);
+                return ConfigError::UnknownKey { place, key: field.clone(), hint };
+            }
+            Error::Unexpected { expected, .. } => {
+                let expected = match *expected {
+                    "string scalar" => "a single value",
+                    "sequence start" => "a list such as [a, b]",
+                    "mapping start" => "keys with values, such as `level: 9`",
+                    other => other,
+                };
+                format!("expected {expected}, got `{}`", place.rest())
+            }
+            Error::NullIntoString { .. } => {
+                "expected a value, got nothing; take the entry out".to_owned()
+            }
+            Error::DuplicateMappingKey { key, .. } => {
+                format!("`{}` stands here a second time; keep one", key.as_deref().unwrap_or("?"))
+            }
+            Error::MultipleDocuments { .. } => {
+                "a second document begins here; a configuration is one document".to_owned()
+            }
+            other => {
+                let text = other.to_string();
+                let text = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
+                format!("not valid YAML: {text}")
+            }
+        };
+        ConfigError::Syntax { place, problem }
+    }
+}
+
+/// Where a key that isn't known here may belong.
+fn hint(key: &str, known: &[&'static str]) -> String {
+    if let Some(meant) = nearest(key, known.iter().copied()) {
+        return format!("did you mean `{meant}`?");
+    }
+    match KEYS.iter().find(|path| path.rsplit('.').next() == Some(key)) {
+        Some(path) => match path.rsplit_once('.') {
+            Some((section, _)) => format!("it belongs under `{section}:`"),
+            None => "it belongs at the top level, not indented".to_owned(),
+        },
+        None => format!("known here are {}", known.join(", ")),
+    }
+}
+
+/// The folder for packs, where there is one: only a folder that is named must exist.
+fn installed_packs() -> Vec<PathBuf> {
+    const FOLDER: &str = "/etc/ravelin/rules";
+    if Path::new(FOLDER).is_dir() { vec![FOLDER.into()] } else { Vec::new() }
+}
+
+fn place_of(text: &Option<Text>) -> Location {
+    text.as_ref().map_or(Location::UNKNOWN, |text| text.referenced)
+}
+
+const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
+
+const XDP_MODES: [(&str, XdpMode); 3] =
+    [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
+
+const FORMATS_TO_COME: [(&str, &str, &str); 2] = [
+    (
+        "journald",
+        "format: journald",
+        "let rsyslog write a file and name that: {format: syslog, file: /var/log/auth.log}",
+    ),
+    (
+        "plain",
+        "format: plain",
+        "remove the source; syslog, suricata-fast and suricata-eve are read",
+    ),
+];
+
+/// One above the highest level: no alert reaches it.
+const NEVER: u8 = 16;
+
+/// The kernel refuses a hash map whose buckets, 16 bytes each in a power of two, pass 4 GiB.
+const MOST_ENTRIES: u32 = 1 << 27;
+
+/// One of some words.
+fn word<T: Copy>(known: &[(&'static str, T)]) -> impl Fn(&str) -> Result<T, String> {
+    move |text| {
+        known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            format!("expected one of {}", names.join(", "))
+        })
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    word(&[("true", true), ("false", false)])(text)
+}
+
+/// A whole number within bounds.
+fn number<T: Copy + fmt::Display + FromStr + PartialOrd>(
+    bounds: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> {
+    move |text| {
+        text.parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
+            format!("expected a whole number from {} to {}", bounds.start(), bounds.end())
+        })
+    }
+}
+
+fn score(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|score: &f64| score.is_finite() && *score > 0.0)
+        .ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+/// A duration that isn't zero.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(Duration::ZERO) => Err("expected at least 1s".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(super::DurationError::TooLong { .. }) => Err("expected at most 3650d".to_owned()),
+        Err(super::DurationError::NotADuration { .. }) => {
+            Err("expected a duration such as 90s, 5m, 2h, 1d or 1h30m".to_owned())
+        }
+    }
+}
+
+/// An address is a prefix of full length: unlike a ban's target, a bare IPv6 address is itself.
+fn prefix(text: &str) -> Result<IpNet, String> {
+    let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
+        (Ok(net), _) => net,
+        (_, Ok(addr)) => IpNet::from(addr),
+        _ => {
+            return Err("expected an address or prefix such as 192.0.2.7, 192.0.2.0/24 or \
+                        2001:db8::/48"
+                .to_owned());
+        }
+    };
+    Ok(Target::from(net).net())
+}
+
+/// What the kernel takes for an interface's name (`dev_valid_name`).
+fn interface(text: &str) -> Result<String, String> {
+    let fits = (1..=15).contains(&text.len())
+        && !matches!(text, "." | "..")
+        && !text.contains(|c: char| matches!(c, '/' | ':' | '\0') || c.is_whitespace());
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("expected an interface's name such as eth0, at most 15 bytes".to_owned())
+    }
+}
+
+fn mailbox(text: &str) -> Result<String, String> {
+    match text.parse::<lettre::message::Mailbox>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("expected a mail address such as root@localhost".to_owned()),
+    }
+}

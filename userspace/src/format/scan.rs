@@ -1,0 +1,78 @@
+//! Small steps over bytes that several formats take.
+
+/// The number that all of `text`'s bytes spell; `None` where it isn't one or doesn't fit.
+pub(super) fn number(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || text.len() > 10 {
+        return None;
+    }
+    text.iter().try_fold(0u32, |sum, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        sum.checked_mul(10)?.checked_add(u32::from(digit))
+    })
+}
+
+/// How many digits `text` begins with.
+pub(super) fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// `text` without the spaces it begins with. Only spaces: a tab may belong to a message.
+pub(super) fn skip_spaces(text: &[u8]) -> &[u8] {
+    let spaces = text.iter().take_while(|byte| **byte == b' ').count();
+    &text[spaces..]
+}
+
+/// The first word of `text`, and what follows its space; the whole where there is no space.
+pub(super) fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b' ', text) {
+        Some(space) => (&text[..space], &text[space + 1..]),
+        None => (text, &[]),
+    }
+}
+
+/// Where `needle` begins for the last time in `text`. `rare` indexes the byte of it that is searched
+/// for; memchr's own `rfind` is built for long texts and costs more than ours are.
+pub(super) fn rfind(text: &[u8], needle: &[u8], rare: usize) -> Option<usize> {
+    let mut end = text.len();
+    loop {
+        end = memchr::memrchr(needle[rare], &text[..end])?;
+        let start = end.checked_sub(rare)?;
+        if text[start..].starts_with(needle) {
+            return Some(start);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_digits_that_fit() {
+        assert_eq!(number(b"0"), Some(0));
+        assert_eq!(number(b"4294967295"), Some(u32::MAX));
+        for bad in [&b""[..], b"4294967296", b"00000000001", b"1a", b"-1", b"\xff"] {
+            assert_eq!(number(bad), None);
+        }
+    }
+
+    #[test]
+    fn the_last_occurrence_is_found() {
+        for rare in 0..4 {
+            assert_eq!(rfind(b"a -> b -> c >", b" -> ", rare), Some(6));
+            assert_eq!(rfind(b"-> b ->", b" -> ", rare), None);
+            assert_eq!(rfind(b"", b" -> ", rare), None);
+        }
+    }
+
+    #[test]
+    fn words_end_at_a_space() {
+        assert_eq!(split_word(b"a b c"), (&b"a"[..], &b"b c"[..]));
+        assert_eq!(split_word(b"a"), (&b"a"[..], &b""[..]));
+        assert_eq!(skip_spaces(b"  \ta"), b"\ta");
+        assert_eq!(digits(b"12x3"), 2);
+    }
+}

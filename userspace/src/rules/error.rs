@@ -1,0 +1,228 @@
+//! What can be wrong with a pack: place, value, remedy.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::nearest;
+use super::pattern::PatternError;
+
+/// Everything that is wrong with the packs; never empty.
+#[derive(Debug, thiserror::Error)]
+pub struct PackErrors {
+    /// In the order in which it was found.
+    pub errors: Vec<PackError>,
+}
+
+impl fmt::Display for PackErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.errors.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<PackError> for PackErrors {
+    fn from(error: PackError) -> Self {
+        Self { errors: vec![error] }
+    }
+}
+
+/// One thing that is wrong with a pack.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// A file or folder of packs can't be read.
+    #[error("cannot read the pack `{}`: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A pack says something that makes no sense.
+    #[error("{place}: {problem}{}", place.excerpt())]
+    Problem {
+        /// Where.
+        place: Box<Place>,
+        /// What.
+        problem: Problem,
+    },
+}
+
+/// A place in a pack.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// The pack's file, or `built-in NAME`.
+    pub file: String,
+    /// From 1; 0 where it is the pack as a whole.
+    pub line: u64,
+    /// From 1, in characters.
+    pub column: u64,
+    /// What stands on that line.
+    pub text: String,
+}
+
+impl Place {
+    /// The line itself with a mark under the place, as rustc shows it.
+    fn excerpt(&self) -> String {
+        if self.line == 0 {
+            return String::new();
+        }
+        let number = self.line.to_string();
+        let margin = " ".repeat(number.len());
+        let column = usize::try_from(self.column.saturating_sub(1)).unwrap_or(0);
+        // A long pattern is cut, not wrapped.
+        let shown: String = self.text.chars().take(160).collect();
+        let mark = " ".repeat(column.min(160));
+        format!("\n{margin} |\n{number} | {shown}\n{margin} | {mark}^")
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return f.write_str(&self.file);
+        }
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// What is wrong at a place.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// YAML that can't be read, or a value of the wrong kind.
+    #[error("{message}")]
+    Yaml {
+        /// The reader's words.
+        message: String,
+    },
+    /// A key that nobody knows.
+    #[error("unknown key `{key}`{}, expected one of {}",
+        nearest::hint(key, known.iter().copied()), nearest::list(known.iter().copied()))]
+    UnknownKey {
+        /// As written.
+        key: String,
+        /// What could stand there.
+        known: Vec<&'static str>,
+    },
+    /// A key of the rule language that this version doesn't have.
+    #[error("the key `{key}` isn't supported by this version of ravelin: take it out")]
+    LaterKey {
+        /// As written.
+        key: String,
+    },
+    /// Two packs of one name.
+    #[error("there is a pack `{name}` already, at {first}: give this one another name")]
+    DuplicatePack {
+        /// The name.
+        name: String,
+        /// Where the first one is.
+        first: Box<Place>,
+    },
+    /// Two rules of one id.
+    #[error("there is a rule {id} already, at {first}: give this one another id")]
+    DuplicateRule {
+        /// The id.
+        id: u32,
+        /// Where the first one is.
+        first: Box<Place>,
+    },
+    /// A name that JSON, log lines and other packs can't carry.
+    #[error("expected a name of a-z, 0-9 and `-`, got `{name}`")]
+    BadName {
+        /// As written.
+        name: String,
+    },
+    /// A pattern.
+    #[error("{source}")]
+    Pattern {
+        /// What about it.
+        #[source]
+        source: PatternError,
+    },
+    /// An event of log lines without a pattern, or with two kinds of them.
+    #[error("expected either `pattern` or `patterns` with at least one in it")]
+    WantsPattern,
+    /// An event of Suricata's with a pattern.
+    #[error(
+        "`{key}` makes no sense in a pack of format suricata, whose alerts come in fields: use `when`"
+    )]
+    NotForSuricata {
+        /// As written.
+        key: &'static str,
+    },
+    /// A rule that listens to nothing, or to two kinds of things.
+    #[error("expected either `event` or `after`")]
+    WantsTrigger,
+    /// A rule that listens to an event that isn't in its pack.
+    #[error("no event `{name}` in this pack{}", nearest::hint(name, known.iter().map(String::as_str)))]
+    UnknownEvent {
+        /// As written.
+        name: String,
+        /// The pack's events.
+        known: Vec<String>,
+    },
+    /// A rule that refers to one that isn't there.
+    #[error("no pack has a rule {id}")]
+    UnknownRule {
+        /// As written.
+        id: u32,
+    },
+    /// Rules that wait for each other.
+    #[error("rule {id} comes after itself: break the circle of `after`")]
+    Circle {
+        /// One of them.
+        id: u32,
+    },
+    /// A field that no event of the rule has.
+    #[error("no event of this rule has a field `{name}`{}, expected one of {}",
+        nearest::hint(name, known.iter().map(String::as_str)),
+        nearest::list(known.iter().map(String::as_str)))]
+    UnknownField {
+        /// As written.
+        name: String,
+        /// The fields of its events.
+        known: Vec<String>,
+    },
+    /// `within`, `same` or `distinct` without `count`.
+    #[error("`{key}` makes no sense without `count`")]
+    WantsCount {
+        /// As written.
+        key: &'static str,
+    },
+    /// `count` without `within`.
+    #[error("`count` needs `within`, the time in which the events are counted")]
+    WantsWithin,
+    /// A rule that counts over many offenders, and would ban the last one.
+    #[error(
+        "this rule counts over all offenders and would ban the last one of them: add `same: [src]`, or say \
+         `ban: false`"
+    )]
+    Crowd,
+    /// `same: [src]` over events whose `src` isn't the same thing.
+    #[error(
+        "`src` of a Suricata alert is the packet's, that of a success is the client's: they can't be the same \
+         key; leave one of the two out"
+    )]
+    MixedSource,
+    /// A number out of its range.
+    #[error("expected `{key}` from {min} to {max}, got {got}")]
+    Range {
+        /// The key.
+        key: &'static str,
+        /// Smallest.
+        min: f64,
+        /// Largest.
+        max: f64,
+        /// As written.
+        got: f64,
+    },
+    /// A test without a line, or with both kinds.
+    #[error("expected either `line` or `lines` with at least one in it")]
+    WantsLine,
+}

@@ -1,0 +1,445 @@
+//! Patterns: regex text with macros, checked and compiled.
+//!
+//! A pattern is a regex in the syntax of the `regex` crate, over bytes, start-anchored, matched
+//! leftmost-first. Simple ones (all that ship) run on a small matcher of our own; the regex engine takes
+//! the others, and the rare line on which ours would have to try too much.
+
+mod forgery;
+mod machine;
+mod macros;
+mod set;
+
+#[cfg(test)]
+mod differential;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{LazyLock, OnceLock};
+
+use memchr::memmem;
+use regex_automata::{Anchored, Input, meta, util::primitives::NonMaxUsize};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Capture as Group, Hir, HirKind, Look};
+
+pub use self::forgery::Forgery;
+use self::forgery::SOURCE;
+use self::machine::{CAPTURES, Machine, Outcome, Slots, UNSET};
+use self::set::ByteSet;
+use super::nearest;
+
+/// Longest pattern text, in bytes.
+const LONGEST: usize = 4096;
+
+/// `{ip}`, parsed.
+static IP: LazyLock<Option<Hir>> = LazyLock::new(|| parse(macros::IP).ok());
+
+/// Largest compiled form, in bytes: `{1,1000}` around `{1,1000}` is refused.
+const SIZE_LIMIT: usize = 1 << 20;
+
+/// Name of a second capture that may hold the offender as well as `src` does.
+const SECOND: &str = "src2";
+
+/// Why a pattern can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PatternError {
+    /// It would have to be searched for.
+    #[error("a pattern must begin with `^`: text in the middle of a line is the attacker's")]
+    NotAnchored,
+    /// No such short name.
+    #[error(
+        "unknown macro `{{{name}}}`{}, expected one of {}",
+        nearest::hint(name, macros::names()),
+        nearest::list(macros::names())
+    )]
+    UnknownMacro {
+        /// What stood between the braces.
+        name: String,
+    },
+    /// The regex parser's complaint.
+    #[error("{message}")]
+    Syntax {
+        /// What it says, with the place in the pattern.
+        message: String,
+    },
+    /// More fields than an event holds.
+    #[error("expected at most {CAPTURES} named captures, got {count}")]
+    TooManyCaptures {
+        /// How many there are.
+        count: usize,
+    },
+    /// Longer or larger than we compile.
+    #[error(
+        "the pattern is too large: expected at most {LONGEST} bytes of text and {SIZE_LIMIT} compiled; \
+         lower its counts"
+    )]
+    TooLarge,
+    /// The address could be forged.
+    #[error(transparent)]
+    Forgery {
+        /// How.
+        #[from]
+        source: Forgery,
+    },
+}
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    captures: Vec<Capture>,
+    first: ByteSet,
+    machine: Option<Machine>,
+    /// Compiled when first needed, which for a simple pattern may be never.
+    regex: OnceLock<Option<meta::Regex>>,
+    hir: Hir,
+    source: Option<usize>,
+    second: Option<usize>,
+    frame: Option<FrameFinder>,
+}
+
+/// A named capture.
+#[derive(Debug)]
+pub(super) struct Capture {
+    pub(super) name: Box<str>,
+    pub(super) kind: CaptureKind,
+    group: u32,
+}
+
+/// What a capture's text becomes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum CaptureKind {
+    Text,
+    /// It can hold nothing but decimal digits.
+    Number,
+    /// An address where it is one, else text.
+    Address,
+}
+
+/// A match: where each capture lies in the line.
+pub(super) struct Found<'p, 't> {
+    pattern: &'p Pattern,
+    text: &'t [u8],
+    slots: Slots,
+}
+
+impl Pattern {
+    /// Expands, parses, lints and compiles.
+    pub(super) fn new(text: &str) -> Result<Self, PatternError> {
+        if text.len() > LONGEST {
+            return Err(PatternError::TooLarge);
+        }
+        let expanded = macros::expand(text).map_err(|name| PatternError::UnknownMacro { name })?;
+        let hir = parse(&expanded)?;
+        if !hir.properties().look_set_prefix().contains(Look::Start) {
+            return Err(PatternError::NotAnchored);
+        }
+        let captures = captures(&hir)?;
+        let frame = match forgery::check(&hir)? {
+            Some(frame) => Some(FrameFinder::new(frame).ok_or(Forgery::FreeText)?),
+            None => None,
+        };
+        let machine = Machine::compile(&hir, &|group| {
+            captures.iter().position(|capture| capture.group == group)
+        });
+        let named = |name: &str| captures.iter().position(|capture| &*capture.name == name);
+        let (source, second) = (named(SOURCE), named(SECOND));
+        let first = match &machine {
+            Some(machine) if hir.properties().minimum_len().is_some_and(|min| min > 0) => {
+                machine.first()
+            }
+            _ => ByteSet::ALL,
+        };
+        let pattern =
+            Self { captures, first, machine, regex: OnceLock::new(), hir, source, second, frame };
+        // The size of a simple pattern is bounded by its text and its counts; another one is tried now.
+        let large =
+            pattern.hir.properties().memory_usage() > SIZE_LIMIT || pattern.counts() > LONGEST;
+        if large || (pattern.machine.is_none() && pattern.regex().is_none()) {
+            return Err(PatternError::TooLarge);
+        }
+        Ok(pattern)
+    }
+
+    /// Which capture is `src`.
+    pub(super) fn source(&self) -> Option<usize> {
+        self.source
+    }
+
+    /// Its named captures, in order.
+    pub(super) fn captures(&self) -> &[Capture] {
+        &self.captures
+    }
+
+    /// Whether a line that begins with `byte` can match.
+    pub(super) fn can_begin_with(&self, byte: u8) -> bool {
+        self.first.contains(byte)
+    }
+
+    /// Whether the empty line can match.
+    pub(super) fn can_be_empty(&self) -> bool {
+        self.hir.properties().minimum_len() == Some(0)
+    }
+
+    /// Whether it runs on the fast matcher.
+    #[cfg(test)]
+    pub(super) fn is_simple(&self) -> bool {
+        self.machine.is_some()
+    }
+
+    /// Matches from the start of `text`.
+    pub(super) fn find<'p, 't>(&'p self, text: &'t [u8]) -> Option<Found<'p, 't>> {
+        let mut slots = [UNSET; 2 * CAPTURES];
+        let matched = match &self.machine {
+            Some(machine) => match machine.run(text, &mut slots) {
+                Outcome::Match => true,
+                Outcome::NoMatch => false,
+                Outcome::Unknown => self.search(text, &mut slots),
+            },
+            None => self.search(text, &mut slots),
+        };
+        matched.then_some(Found { pattern: self, text, slots })
+    }
+
+    /// The regex engine's answer.
+    fn search(&self, text: &[u8], slots: &mut Slots) -> bool {
+        let Some(regex) = self.regex() else { return false };
+        let mut groups = vec![None::<NonMaxUsize>; regex.group_info().slot_len()];
+        let input = Input::new(text).anchored(Anchored::Yes);
+        let matched = regex.search_slots(&input, &mut groups).is_some();
+        *slots = [UNSET; 2 * CAPTURES];
+        for (slot, capture) in self.captures.iter().enumerate() {
+            let group = usize::try_from(capture.group).unwrap_or(0);
+            for side in 0..2 {
+                if let Some(&Some(offset)) = groups.get(2 * group + side) {
+                    slots[2 * slot + side] = offset.get();
+                }
+            }
+        }
+        matched
+    }
+
+    fn regex(&self) -> Option<&meta::Regex> {
+        self.regex
+            .get_or_init(|| {
+                let config = meta::Config::new()
+                    .utf8_empty(false)
+                    .nfa_size_limit(Some(4 * SIZE_LIMIT))
+                    .hybrid_cache_capacity(SIZE_LIMIT);
+                meta::Builder::new().configure(config).build_from_hir(&self.hir).ok()
+            })
+            .as_ref()
+    }
+
+    /// The sum of all upper counts: what the compiled regex grows with.
+    fn counts(&self) -> usize {
+        fn sum(hir: &Hir) -> usize {
+            let subs: usize = hir.kind().subs().iter().map(sum).fold(0, usize::saturating_add);
+            match hir.kind() {
+                HirKind::Repetition(repetition) => {
+                    let count = repetition.max.unwrap_or(repetition.min).max(1);
+                    subs.max(1).saturating_mul(usize::try_from(count).unwrap_or(usize::MAX))
+                }
+                _ => subs,
+            }
+        }
+        sum(&self.hir)
+    }
+}
+
+impl<'t> Found<'_, 't> {
+    /// The text of each capture that took part, by its place in [`Pattern::captures`].
+    pub(super) fn text(&self, capture: usize) -> Option<&'t [u8]> {
+        self.text.get(self.slots[2 * capture]..self.slots[2 * capture + 1])
+    }
+
+    /// Whether another address than `source`, the value of the capture `src`, could be meant as well.
+    pub(super) fn is_ambiguous(&self, source: IpAddr) -> bool {
+        let second = self.pattern.second.and_then(|it| parse_ip(self.text(it)?));
+        if second.is_some_and(|second| second != source) {
+            return true;
+        }
+        match (&self.pattern.frame, self.pattern.source) {
+            (Some(frame), Some(capture)) => {
+                frame.finds_another(&self.text[self.slots[2 * capture + 1]..], source)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// An address literal, without its zone, v4-mapped ones folded to IPv4.
+pub(super) fn parse_ip(text: &[u8]) -> Option<IpAddr> {
+    if let Some(addr) = parse_ipv4(text) {
+        return Some(IpAddr::V4(addr));
+    }
+    let literal = match memchr::memchr(b'%', text) {
+        Some(zone) => &text[..zone],
+        None => text,
+    };
+    std::str::from_utf8(literal).ok()?.parse().ok().map(crate::event::canonical)
+}
+
+/// The standard library's grammar (four decimals, no leading zeros), at a fifth of its price: this runs on
+/// nearly every line.
+fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0_u8; 4];
+    let mut octet = 0;
+    let mut digits = 0;
+    for &byte in text {
+        if byte == b'.' {
+            if digits == 0 || octet == 3 {
+                return None;
+            }
+            octet += 1;
+            digits = 0;
+        } else {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 || (digits > 0 && octets[octet] == 0) {
+                return None;
+            }
+            octets[octet] = octets[octet].checked_mul(10)?.checked_add(digit)?;
+            digits += 1;
+        }
+    }
+    (octet == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
+}
+
+/// Finds a second place in a line that looks like the one where `src` stands.
+#[derive(Debug)]
+struct FrameFinder {
+    before: memmem::Finder<'static>,
+    place: Machine,
+    /// Only an address literal can stand there, so other text is no second place.
+    literals_only: bool,
+}
+
+impl FrameFinder {
+    fn new(frame: forgery::Frame) -> Option<Self> {
+        let literals_only = is_ip(&frame.source);
+        let source = Hir::capture(Group { index: 1, name: None, sub: Box::new(frame.source) });
+        let place = Hir::concat(vec![source, Hir::literal(frame.after)]);
+        Some(Self {
+            before: memmem::Finder::new(&frame.before).into_owned(),
+            place: Machine::compile(&place, &|_| Some(0))?,
+            literals_only,
+        })
+    }
+
+    fn finds_another(&self, text: &[u8], source: IpAddr) -> bool {
+        let mut from = 0;
+        while let Some(at) = self.before.find(&text[from..]) {
+            let rest = &text[from + at + self.before.needle().len()..];
+            let mut slots = [UNSET; 2 * CAPTURES];
+            if self.place.run(rest, &mut slots) != Outcome::NoMatch {
+                let another = match rest.get(slots[0]..slots[1]).and_then(parse_ip) {
+                    Some(other) => other != source,
+                    None => !self.literals_only,
+                };
+                if another {
+                    return true;
+                }
+            }
+            // The next one may share bytes with this one: ` from from ADDRESS`.
+            from += at + 1;
+        }
+        false
+    }
+}
+
+/// Whether this part of a pattern is `{ip}`.
+fn is_ip(hir: &Hir) -> bool {
+    IP.as_ref() == Some(hir)
+}
+
+fn parse(expanded: &str) -> Result<Hir, PatternError> {
+    ParserBuilder::new().unicode(false).utf8(false).build().parse(expanded).map_err(|error| {
+        let kind = match &error {
+            regex_syntax::Error::Parse(parse) => {
+                format!("{} at byte {}", parse.kind(), parse.span().start.offset)
+            }
+            regex_syntax::Error::Translate(translate) => translate.kind().to_string(),
+            other => other.to_string(),
+        };
+        PatternError::Syntax { message: format!("{kind} of `{expanded}`") }
+    })
+}
+
+fn captures(hir: &Hir) -> Result<Vec<Capture>, PatternError> {
+    fn collect(hir: &Hir, found: &mut BTreeMap<u32, Capture>) {
+        if let HirKind::Capture(capture) = hir.kind()
+            && let Some(name) = &capture.name
+        {
+            let kind = if **name == *SOURCE || **name == *SECOND || is_ip(&capture.sub) {
+                CaptureKind::Address
+            } else if only_digits(&capture.sub) {
+                CaptureKind::Number
+            } else {
+                CaptureKind::Text
+            };
+            let capture = Capture { name: name.clone(), kind, group: capture.index };
+            found.insert(capture.group, capture);
+        }
+        for sub in hir.kind().subs() {
+            collect(sub, found);
+        }
+    }
+    let mut found = BTreeMap::new();
+    collect(hir, &mut found);
+    if found.len() > CAPTURES {
+        return Err(PatternError::TooManyCaptures { count: found.len() });
+    }
+    Ok(found.into_values().collect())
+}
+
+fn only_digits(hir: &Hir) -> bool {
+    let digits = ByteSet::of(b"0123456789");
+    match hir.kind() {
+        HirKind::Class(class) => {
+            ByteSet::of_class(class).is_some_and(|set| digits.union(set) == digits)
+        }
+        HirKind::Repetition(repetition) => only_digits(&repetition.sub),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn ipv4_is_read_as_the_standard_library_does(text in "[0-9.]{0,16}|[0-9]{1,3}(\\.[0-9]{1,3}){3}|.{0,8}") {
+            prop_assert_eq!(parse_ipv4(text.as_bytes()), text.parse().ok());
+        }
+    }
+
+    #[test]
+    fn addresses_lose_their_zone_and_their_mapping() {
+        let parsed = |text: &str| parse_ip(text.as_bytes()).map(|addr| addr.to_string());
+        for (text, addr) in [
+            ("198.51.100.7", Some("198.51.100.7")),
+            ("::ffff:198.51.100.7", Some("198.51.100.7")),
+            ("fe80::7%eth0", Some("fe80::7")),
+            ("2001:DB8::7", Some("2001:db8::7")),
+            ("198.51.100.07", None),
+            ("198.51.100.7.", None),
+            ("::ffff:198.51.100.7:", None),
+            ("dead", None),
+            ("host.example", None),
+            ("", None),
+        ] {
+            assert_eq!(parsed(text).as_deref(), addr, "{text}");
+        }
+    }
+
+    #[test]
+    fn captures_become_what_they_can_hold() {
+        let pattern =
+            Pattern::new("^(?<a>{ip}) (?<n>[0-9]+) (?<p>{port}) (?<t>[0-9a]+) (?<src>{host})$")
+                .unwrap();
+        let kinds: Vec<CaptureKind> = pattern.captures().iter().map(|it| it.kind).collect();
+        use CaptureKind::{Address, Number, Text};
+        assert_eq!(kinds, [Address, Number, Number, Text, Address]);
+    }
+}

@@ -1,0 +1,436 @@
+//! The fast matcher: a regex without loops around groups, run as a short list of steps.
+//!
+//! It gives exactly the answer of the regex engine (leftmost-first, anchored at the start), as it tries
+//! the same choices in the same order. What makes it fast is that most choices fall away when it is
+//! compiled: a run of bytes followed by something that can't begin with one of them never gives any
+//! back, and one followed by a literal looks for that literal from the right. What is left of
+//! backtracking is paid from a budget in proportion to the line; when that is used up, the caller asks
+//! the regex engine, which is linear on every line.
+
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
+
+use super::set::ByteSet;
+
+/// Named captures that a pattern can have.
+pub(super) const CAPTURES: usize = 12;
+
+/// No such offset: the capture took no part in the match.
+pub(super) const UNSET: usize = usize::MAX;
+
+/// Start and end of each capture.
+pub(super) type Slots = [usize; 2 * CAPTURES];
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub(super) struct Machine {
+    steps: Box<[Step]>,
+    first: ByteSet,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Outcome {
+    Match,
+    NoMatch,
+    /// The budget is used up: ask the regex engine.
+    Unknown,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// These bytes.
+    Literal(Box<[u8]>),
+    /// Note the place.
+    Save(usize),
+    /// As many as there are; nothing that follows could begin with one of them, so none is given back.
+    Take(Run),
+    /// As many as there are, then fewer, until what follows matches.
+    Give(Run, Option<Needle>),
+    /// What follows; where that doesn't match, the steps from there on.
+    Either(Box<Choice>),
+    /// Go on there.
+    Jump(usize),
+    /// Nothing may be left.
+    End,
+    /// Done.
+    Match,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    otherwise: usize,
+    /// What each way can begin with.
+    this: Start,
+    other: Start,
+    /// Captures lie on this way: where it fails they are forgotten.
+    saves: bool,
+}
+
+/// What the rest of a pattern can begin with.
+#[derive(Clone, Copy, Debug, Default)]
+struct Start {
+    bytes: ByteSet,
+    /// It may need no byte at all.
+    empty: bool,
+}
+
+#[derive(Debug)]
+struct Run {
+    table: Box<[bool; 256]>,
+    set: ByteSet,
+    /// The set is every byte but this one, and the run is likely to be long: look for that one instead
+    /// of testing each byte.
+    stop: Option<u8>,
+    min: usize,
+    max: usize,
+}
+
+/// The literal that follows a run, and its byte that is most worth looking for.
+#[derive(Debug)]
+struct Needle {
+    literal: Box<[u8]>,
+    probe: usize,
+}
+
+impl Machine {
+    /// Compiles; `None` for what needs the regex engine. `slot` says which slot pair a capture index has.
+    pub(super) fn compile(hir: &Hir, slot: &dyn Fn(u32) -> Option<usize>) -> Option<Self> {
+        let mut compiler = Compiler { steps: Vec::new(), slot };
+        compiler.emit(hir)?;
+        compiler.steps.push(Step::Match);
+        Some(compiler.finish())
+    }
+
+    /// The bytes with which a match that isn't empty begins.
+    pub(super) const fn first(&self) -> ByteSet {
+        self.first
+    }
+
+    /// Matches from the start of `text`. On a match, `slots` holds the captures; else it holds anything.
+    pub(super) fn run(&self, text: &[u8], slots: &mut Slots) -> Outcome {
+        // Most patterns that are tried fail right here.
+        let (from, at) = match self.steps.first() {
+            Some(Step::Literal(literal)) if !text.starts_with(literal) => return Outcome::NoMatch,
+            Some(Step::Literal(literal)) => (1, literal.len()),
+            _ => (0, 0),
+        };
+        *slots = [UNSET; 2 * CAPTURES];
+        let mut attempt =
+            Attempt { steps: &self.steps, text, slots, budget: 16 * text.len() + 1024 };
+        match attempt.go(from, at) {
+            Ok(true) => Outcome::Match,
+            Ok(false) => Outcome::NoMatch,
+            Err(Spent) => Outcome::Unknown,
+        }
+    }
+}
+
+struct Spent;
+
+struct Attempt<'a> {
+    steps: &'a [Step],
+    text: &'a [u8],
+    slots: &'a mut Slots,
+    budget: usize,
+}
+
+impl Attempt<'_> {
+    /// Recurses once for each choice on the way, so never deeper than the pattern is long.
+    fn go(&mut self, mut pc: usize, mut at: usize) -> Result<bool, Spent> {
+        loop {
+            match &self.steps[pc] {
+                Step::Literal(literal) => {
+                    if !self.text[at..].starts_with(literal) {
+                        return Ok(false);
+                    }
+                    at += literal.len();
+                }
+                Step::Save(slot) => self.slots[*slot] = at,
+                Step::Take(run) => {
+                    let taken = run.extent(&self.text[at..]);
+                    if taken < run.min {
+                        return Ok(false);
+                    }
+                    self.spend(taken)?;
+                    at += taken;
+                }
+                Step::Give(run, needle) => {
+                    return self.give(pc + 1, at, run, needle.as_ref());
+                }
+                Step::Either(choice) => {
+                    let next = self.text.get(at).copied();
+                    if choice.this.admits(next) {
+                        if choice.other.admits(next) {
+                            if self.either(choice, pc + 1, at)? {
+                                return Ok(true);
+                            }
+                        } else {
+                            pc += 1;
+                            continue;
+                        }
+                    }
+                    pc = choice.otherwise;
+                    continue;
+                }
+                Step::Jump(target) => {
+                    pc = *target;
+                    continue;
+                }
+                Step::End => {
+                    if at != self.text.len() {
+                        return Ok(false);
+                    }
+                }
+                Step::Match => return Ok(true),
+            }
+            pc += 1;
+        }
+    }
+
+    /// The first way of a choice.
+    fn either(&mut self, choice: &Choice, this: usize, at: usize) -> Result<bool, Spent> {
+        self.spend(1)?;
+        if !choice.saves {
+            return self.go(this, at);
+        }
+        let before = *self.slots;
+        let matched = self.go(this, at)?;
+        if !matched {
+            *self.slots = before;
+        }
+        Ok(matched)
+    }
+
+    fn give(
+        &mut self,
+        rest: usize,
+        at: usize,
+        run: &Run,
+        needle: Option<&Needle>,
+    ) -> Result<bool, Spent> {
+        let taken = run.extent(&self.text[at..]);
+        self.spend(taken)?;
+        if taken < run.min {
+            return Ok(false);
+        }
+        let lowest = at + run.min;
+        let mut highest = at + taken;
+        loop {
+            let here = match needle {
+                Some(needle) => match needle.last(self.text, lowest, highest) {
+                    Some(here) => here,
+                    None => return Ok(false),
+                },
+                None => highest,
+            };
+            self.spend(1)?;
+            if self.go(rest, here)? {
+                return Ok(true);
+            }
+            if here == lowest {
+                return Ok(false);
+            }
+            highest = here - 1;
+        }
+    }
+
+    fn spend(&mut self, cost: usize) -> Result<(), Spent> {
+        self.budget = self.budget.checked_sub(cost).ok_or(Spent)?;
+        Ok(())
+    }
+}
+
+impl Start {
+    fn admits(&self, next: Option<u8>) -> bool {
+        self.empty || next.is_some_and(|byte| self.bytes.contains(byte))
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self { bytes: self.bytes.union(other.bytes), empty: self.empty || other.empty }
+    }
+}
+
+impl Run {
+    fn new(set: ByteSet, min: u32, max: Option<u32>) -> Self {
+        let width = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        Self {
+            table: set.table(),
+            set,
+            // What ends at a space is a word, so short.
+            stop: set.all_but().filter(|&byte| byte != b' '),
+            min: width(min),
+            max: max.map_or(usize::MAX, width),
+        }
+    }
+
+    /// How many of the set's bytes `text` begins with, at most `max`.
+    fn extent(&self, text: &[u8]) -> usize {
+        let text = &text[..text.len().min(self.max)];
+        if let Some(stop) = self.stop {
+            return memchr::memchr(stop, text).unwrap_or(text.len());
+        }
+        text.iter().position(|&byte| !self.table[usize::from(byte)]).unwrap_or(text.len())
+    }
+}
+
+impl Needle {
+    fn new(literal: &[u8]) -> Self {
+        // Letters are rarer than what stands between words and in addresses.
+        let common =
+            |byte: u8| byte == b' ' || byte == b'.' || byte == b':' || byte.is_ascii_digit();
+        let probe = literal.iter().position(|&byte| !common(byte)).unwrap_or(0);
+        Self { literal: literal.into(), probe }
+    }
+
+    /// The last place from `lowest` to `highest` where the literal stands.
+    fn last(&self, text: &[u8], lowest: usize, highest: usize) -> Option<usize> {
+        let probe = *self.literal.get(self.probe)?;
+        let mut window = text.get(lowest + self.probe..)?;
+        window = &window[..window.len().min(highest - lowest + 1)];
+        while let Some(found) = memchr::memrchr(probe, window) {
+            if text[lowest + found..].starts_with(&self.literal) {
+                return Some(lowest + found);
+            }
+            window = &window[..found];
+        }
+        None
+    }
+}
+
+struct Compiler<'a> {
+    steps: Vec<Step>,
+    slot: &'a dyn Fn(u32) -> Option<usize>,
+}
+
+impl Compiler<'_> {
+    fn emit(&mut self, hir: &Hir) -> Option<()> {
+        match hir.kind() {
+            HirKind::Empty => {}
+            HirKind::Literal(literal) => self.steps.push(Step::Literal(literal.0.clone())),
+            HirKind::Class(class) => self.run(class, 1, Some(1))?,
+            HirKind::Look(Look::Start) if self.steps.is_empty() => {}
+            HirKind::Look(Look::End) => self.steps.push(Step::End),
+            HirKind::Look(_) => return None,
+            HirKind::Repetition(repetition) => {
+                let (min, max) = (repetition.min, repetition.max);
+                match repetition.sub.kind() {
+                    HirKind::Class(class) if repetition.greedy => self.run(class, min, max)?,
+                    HirKind::Literal(literal) if repetition.greedy && literal.0.len() == 1 => {
+                        self.push_run(ByteSet::of(&literal.0), min, max);
+                    }
+                    _ if repetition.greedy && (min, max) == (0, Some(1)) => {
+                        let choice = self.choice();
+                        self.emit(&repetition.sub)?;
+                        self.otherwise(choice);
+                    }
+                    _ => return None,
+                }
+            }
+            HirKind::Capture(capture) => {
+                let slot = (self.slot)(capture.index);
+                if let Some(slot) = slot {
+                    self.steps.push(Step::Save(2 * slot));
+                }
+                self.emit(&capture.sub)?;
+                if let Some(slot) = slot {
+                    self.steps.push(Step::Save(2 * slot + 1));
+                }
+            }
+            HirKind::Concat(subs) => {
+                for sub in subs {
+                    self.emit(sub)?;
+                }
+            }
+            HirKind::Alternation(subs) => self.alternation(subs)?,
+        }
+        Some(())
+    }
+
+    fn alternation(&mut self, subs: &[Hir]) -> Option<()> {
+        let (last, others) = subs.split_last()?;
+        let mut exits = Vec::with_capacity(others.len());
+        for sub in others {
+            let choice = self.choice();
+            self.emit(sub)?;
+            exits.push(self.steps.len());
+            self.steps.push(Step::Jump(0));
+            self.otherwise(choice);
+        }
+        self.emit(last)?;
+        let end = self.steps.len();
+        for exit in exits {
+            self.steps[exit] = Step::Jump(end);
+        }
+        Some(())
+    }
+
+    fn choice(&mut self) -> usize {
+        self.steps.push(Step::Either(Box::default()));
+        self.steps.len() - 1
+    }
+
+    fn otherwise(&mut self, choice: usize) {
+        let otherwise = self.steps.len();
+        let saves = self.steps[choice..].iter().any(|step| matches!(step, Step::Save(_)));
+        self.steps[choice] =
+            Step::Either(Box::new(Choice { otherwise, saves, ..Choice::default() }));
+    }
+
+    fn run(&mut self, class: &Class, min: u32, max: Option<u32>) -> Option<()> {
+        self.push_run(ByteSet::of_class(class)?, min, max);
+        Some(())
+    }
+
+    fn push_run(&mut self, set: ByteSet, min: u32, max: Option<u32>) {
+        self.steps.push(Step::Give(Run::new(set, min, max), None));
+    }
+
+    /// Tells each choice what its ways begin with, and turns runs into those that need give nothing back,
+    /// or know the literal that follows.
+    fn finish(mut self) -> Machine {
+        let end = self.steps.len();
+        let mut starts = vec![Start::default(); end + 1];
+        for pc in (0..end).rev() {
+            let next = starts[pc + 1];
+            // Taken out, to move a run from one kind of step to the other.
+            let step = std::mem::replace(&mut self.steps[pc], Step::Match);
+            (self.steps[pc], starts[pc]) = match step {
+                Step::Literal(literal) => {
+                    let bytes = ByteSet::of(&literal[..literal.len().min(1)]);
+                    (Step::Literal(literal), Start { bytes, empty: false })
+                }
+                Step::Save(slot) => (Step::Save(slot), next),
+                Step::Take(run) | Step::Give(run, _) => {
+                    let only = Start { bytes: run.set, empty: false };
+                    let start = if run.min == 0 { only.or(next) } else { only };
+                    let step = if run.set.meets(next.bytes) {
+                        Step::Give(run, self.needle(pc + 1))
+                    } else {
+                        Step::Take(run)
+                    };
+                    (step, start)
+                }
+                Step::Either(choice) => {
+                    let other = starts[choice.otherwise];
+                    (
+                        Step::Either(Box::new(Choice { this: next, other, ..*choice })),
+                        next.or(other),
+                    )
+                }
+                Step::Jump(target) => (Step::Jump(target), starts[target]),
+                step @ (Step::End | Step::Match) => {
+                    (step, Start { bytes: ByteSet::default(), empty: true })
+                }
+            };
+        }
+        Machine { first: starts[0].bytes, steps: self.steps.into() }
+    }
+
+    /// The literal that comes first from `pc` on, where one does.
+    fn needle(&self, pc: usize) -> Option<Needle> {
+        match self.steps[pc..].iter().find(|step| !matches!(step, Step::Save(_)))? {
+            Step::Literal(literal) => Some(Needle::new(literal)),
+            _ => None,
+        }
+    }
+}

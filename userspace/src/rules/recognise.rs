@@ -1,0 +1,376 @@
+//! From a record to an event: which pattern takes the line, and what its captures become.
+
+use std::borrow::Cow;
+
+use super::condition;
+use super::pack::yaml::Wanted;
+use super::pattern::{CaptureKind, Found, Pattern, parse_ip};
+use super::rule::Condition;
+use crate::event::{Blame, Body, Event, EventKind, Fields, Record, SuricataAlert, Value};
+
+/// The fields of a Suricata alert, in order.
+pub(super) const SURICATA_FIELDS: [&str; 12] = [
+    "gid",
+    "sid",
+    "rev",
+    "signature",
+    "category",
+    "priority",
+    "action",
+    "proto",
+    "src",
+    "src_port",
+    "dst",
+    "dst_port",
+];
+
+/// All patterns of all packs, by the programs whose lines they read.
+#[derive(Debug, Default)]
+pub(super) struct Recogniser {
+    /// In order of definition: the first that matches takes the line.
+    patterns: Vec<LogPattern>,
+    packs: Vec<LogPack>,
+    /// The programs that are named in full, sorted, each with all that reads its lines.
+    programs: Vec<(Box<[u8]>, Table)>,
+    alerts: Vec<AlertEvent>,
+}
+
+#[derive(Debug)]
+struct LogPattern {
+    pattern: Pattern,
+    event: usize,
+    when: Vec<Condition>,
+}
+
+#[derive(Debug)]
+struct LogPack {
+    programs: Programs,
+    table: Table,
+}
+
+#[derive(Debug)]
+struct AlertEvent {
+    event: usize,
+    when: Vec<Condition>,
+}
+
+/// Whose lines a pack reads.
+#[derive(Debug)]
+pub(super) enum Programs {
+    /// Everybody's.
+    Any,
+    /// Those of programs with these names.
+    Named(Vec<ProgramName>),
+}
+
+/// A program, or a group of them.
+#[derive(Debug)]
+pub(super) enum ProgramName {
+    Exactly(Box<[u8]>),
+    /// `prefix*`
+    Begins(Box<[u8]>),
+    /// `*suffix`
+    Ends(Box<[u8]>),
+}
+
+impl ProgramName {
+    /// Reads `name`, `prefix*` or `*suffix`.
+    pub(super) fn new(text: &str) -> Self {
+        if let Some(prefix) = text.strip_suffix('*') {
+            Self::Begins(prefix.as_bytes().into())
+        } else if let Some(suffix) = text.strip_prefix('*') {
+            Self::Ends(suffix.as_bytes().into())
+        } else {
+            Self::Exactly(text.as_bytes().into())
+        }
+    }
+
+    fn is(&self, program: &[u8]) -> bool {
+        match self {
+            Self::Exactly(name) => **name == *program,
+            Self::Begins(prefix) => program.starts_with(prefix),
+            Self::Ends(suffix) => program.ends_with(suffix),
+        }
+    }
+}
+
+impl Programs {
+    fn include(&self, program: &[u8]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Named(names) => names.iter().any(|name| name.is(program)),
+        }
+    }
+}
+
+impl Recogniser {
+    /// Adds a pack of log patterns: for each its event's index, and the event's condition.
+    pub(super) fn add_pack(
+        &mut self,
+        programs: Programs,
+        patterns: impl IntoIterator<Item = (Pattern, usize, Vec<Condition>)>,
+    ) {
+        let from = self.patterns.len();
+        self.patterns.extend(patterns.into_iter().map(|(pattern, event, when)| LogPattern {
+            pattern,
+            event,
+            when,
+        }));
+        let table = Table::new(&self.patterns, from..self.patterns.len());
+        self.packs.push(LogPack { programs, table });
+    }
+
+    /// Adds an event of Suricata's.
+    pub(super) fn add_alert(
+        &mut self,
+        event: usize,
+        when: &std::collections::BTreeMap<String, Wanted>,
+    ) {
+        self.alerts.push(AlertEvent { event, when: condition::compile(when) });
+    }
+
+    /// Joins, for each program that is named in full, the packs that read it.
+    pub(super) fn finish(&mut self) {
+        let mut names: Vec<Box<[u8]>> = Vec::new();
+        for pack in &self.packs {
+            if let Programs::Named(programs) = &pack.programs {
+                names.extend(programs.iter().filter_map(|program| match program {
+                    ProgramName::Exactly(name) => Some(name.clone()),
+                    ProgramName::Begins(_) | ProgramName::Ends(_) => None,
+                }));
+            }
+        }
+        names.sort();
+        names.dedup();
+        let joined = |name: &[u8]| {
+            let packs = self.packs.iter().filter(|pack| pack.programs.include(name));
+            Table::join(&packs.map(|pack| &pack.table).collect::<Vec<_>>())
+        };
+        self.programs = names
+            .into_iter()
+            .map(|name| {
+                let table = joined(&name);
+                (name, table)
+            })
+            .collect();
+    }
+
+    /// The first event that takes the record.
+    pub(super) fn recognise<'l>(
+        &'l self,
+        kinds: &'l [EventKind],
+        record: &'l Record<'l>,
+    ) -> Option<Event<'l>> {
+        match &record.body {
+            Body::Message(text) => self.message(kinds, record, text),
+            Body::Suricata(alert) => self.alert(kinds, record, alert),
+        }
+    }
+
+    /// Whether a pack names this program.
+    pub(super) fn knows(&self, program: &[u8]) -> bool {
+        self.packs.iter().any(|pack| match &pack.programs {
+            Programs::Any => false,
+            named @ Programs::Named(_) => named.include(program),
+        })
+    }
+
+    /// Patterns that need the regex engine for every line.
+    #[cfg(test)]
+    pub(super) fn slow_patterns(&self) -> usize {
+        self.patterns.iter().filter(|it| !it.pattern.is_simple()).count()
+    }
+
+    /// By pattern: its event.
+    #[cfg(test)]
+    pub(super) fn pattern_events(&self) -> impl Iterator<Item = usize> {
+        self.patterns.iter().map(|it| it.event)
+    }
+
+    /// The pattern that takes a record's message.
+    #[cfg(test)]
+    pub(super) fn taken_by(&self, record: &Record<'_>) -> Option<usize> {
+        let Body::Message(text) = record.body else { return None };
+        let program = record.program.unwrap_or_default();
+        self.packs
+            .iter()
+            .filter(|pack| pack.programs.include(program))
+            .flat_map(|pack| pack.table.candidates(text))
+            .copied()
+            .find(|&index| self.patterns[index].pattern.find(text).is_some())
+    }
+
+    fn message<'l>(
+        &'l self,
+        kinds: &'l [EventKind],
+        record: &Record<'l>,
+        text: &'l [u8],
+    ) -> Option<Event<'l>> {
+        let program = record.program.unwrap_or_default();
+        if let Ok(at) = self.programs.binary_search_by(|(name, _)| (**name).cmp(program)) {
+            return self.first_of(self.programs[at].1.candidates(text), kinds, record, text);
+        }
+        let packs = self.packs.iter().filter(|pack| pack.programs.include(program));
+        packs
+            .map(|pack| pack.table.candidates(text))
+            .find_map(|candidates| self.first_of(candidates, kinds, record, text))
+    }
+
+    /// The event of the first of these patterns that matches.
+    fn first_of<'l>(
+        &'l self,
+        candidates: &[usize],
+        kinds: &'l [EventKind],
+        record: &Record<'l>,
+        text: &'l [u8],
+    ) -> Option<Event<'l>> {
+        for &index in candidates {
+            let LogPattern { pattern, event, when } = &self.patterns[index];
+            let Some(found) = pattern.find(text) else { continue };
+            let event = from_log(&kinds[*event], record, pattern, &found);
+            if when.iter().all(|condition| condition.holds(&event.fields)) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    fn alert<'l>(
+        &'l self,
+        kinds: &'l [EventKind],
+        record: &Record<'l>,
+        alert: &'l SuricataAlert<'l>,
+    ) -> Option<Event<'l>> {
+        let fields = alert_fields(alert);
+        let AlertEvent { event, .. } = self
+            .alerts
+            .iter()
+            .find(|event| event.when.iter().all(|condition| condition.holds(&fields)))?;
+        Some(Event {
+            kind: &kinds[*event],
+            fields,
+            pid: record.pid,
+            repeated: record.repeated,
+            address: Blame::Nobody,
+            suricata: Some(alert),
+        })
+    }
+}
+
+fn from_log<'l>(
+    kind: &'l EventKind,
+    record: &Record<'l>,
+    pattern: &'l Pattern,
+    found: &Found<'_, 'l>,
+) -> Event<'l> {
+    let mut event = Event {
+        kind,
+        fields: Fields::new(),
+        pid: record.pid,
+        repeated: record.repeated,
+        address: Blame::Nobody,
+        suricata: None,
+    };
+    for (index, capture) in pattern.captures().iter().enumerate() {
+        let Some(text) = found.text(index) else { continue };
+        let value = match capture.kind {
+            CaptureKind::Number => number(text).map(Value::Number),
+            CaptureKind::Address => match parse_ip(text) {
+                Some(source) if pattern.source() == Some(index) => {
+                    let ambiguous = found.is_ambiguous(source);
+                    event.address = match ambiguous {
+                        _ if kind.success => Blame::Nobody,
+                        true => Blame::Ambiguous,
+                        false => Blame::Address(source),
+                    };
+                    // What may be the wrong address is text, so that nothing counts by it.
+                    (!ambiguous).then_some(Value::Addr(source))
+                }
+                other => other.map(Value::Addr),
+            },
+            CaptureKind::Text => None,
+        };
+        event.fields.push((&capture.name, value.unwrap_or(Value::Text(Cow::Borrowed(text)))));
+    }
+    event
+}
+
+/// Decimal digits as a number; `None` where there are none, or too many.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| {
+        number.checked_mul(10)?.checked_add(u64::from(digit.wrapping_sub(b'0')))
+    })
+}
+
+fn alert_fields<'l>(alert: &'l SuricataAlert<'l>) -> Fields<'l> {
+    let number = |number: u32| Value::Number(u64::from(number));
+    let text = |text: &'l str| Value::Text(Cow::Borrowed(text.as_bytes()));
+    let port = |port: Option<u16>| port.map(|port| Value::Number(u64::from(port)));
+    let present = |word: &'l str| (!word.is_empty()).then(|| text(word));
+    let values = [
+        Some(number(alert.gid)),
+        Some(number(alert.sid)),
+        Some(number(alert.rev)),
+        Some(text(&alert.signature)),
+        alert.category.as_deref().map(text),
+        Some(number(u32::from(alert.priority))),
+        Some(text(alert.action)),
+        present(&alert.proto),
+        alert.src.map(|addr| Value::Addr(crate::event::canonical(addr))),
+        port(alert.src_port),
+        alert.dst.map(|addr| Value::Addr(crate::event::canonical(addr))),
+        port(alert.dst_port),
+    ];
+    SURICATA_FIELDS
+        .into_iter()
+        .zip(values)
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+/// For each first byte, the patterns that can take a line that begins with it.
+#[derive(Debug)]
+struct Table {
+    /// For each byte, then for the empty line: where its patterns begin in `patterns`.
+    starts: Box<[usize; 258]>,
+    /// Indices into [`Recogniser::patterns`], ascending for each byte.
+    patterns: Vec<usize>,
+}
+
+impl Table {
+    fn new(all: &[LogPattern], range: std::ops::Range<usize>) -> Self {
+        Self::build(|byte| {
+            let takes = move |index: &usize| match byte {
+                Some(byte) => all[*index].pattern.can_begin_with(byte),
+                None => all[*index].pattern.can_be_empty(),
+            };
+            range.clone().filter(takes).collect()
+        })
+    }
+
+    fn join(tables: &[&Self]) -> Self {
+        Self::build(|byte| tables.iter().flat_map(|table| table.of(byte)).copied().collect())
+    }
+
+    fn build(patterns_of: impl Fn(Option<u8>) -> Vec<usize>) -> Self {
+        let mut starts = Box::new([0; 258]);
+        let mut patterns = Vec::new();
+        for slot in 0..257 {
+            patterns.extend(patterns_of(u8::try_from(slot).ok()));
+            starts[slot + 1] = patterns.len();
+        }
+        Self { starts, patterns }
+    }
+
+    fn candidates(&self, text: &[u8]) -> &[usize] {
+        self.of(text.first().copied())
+    }
+
+    fn of(&self, byte: Option<u8>) -> &[usize] {
+        let slot = byte.map_or(256, usize::from);
+        &self.patterns[self.starts[slot]..self.starts[slot + 1]]
+    }
+}

@@ -1,0 +1,32 @@
+//! The room as a whole: shipped packs, their own tests, loader errors, other projects' corpora.
+
+mod corpora;
+mod hostile;
+mod loader;
+mod shipped;
+
+use jiff::tz::TimeZone;
+
+use super::*;
+use crate::event::{Body, Line, Timestamp};
+use crate::format::{Decoder, Selection};
+
+/// A record of a log line, as the `format` room would make it.
+fn record<'l>(program: &'l str, message: &'l [u8]) -> Record<'l> {
+    Record {
+        time: None,
+        host: None,
+        program: Some(program.as_bytes()),
+        pid: Some(812),
+        repeated: 1,
+        body: Body::Message(message),
+    }
+}
+
+/// A line's record.
+fn decode<'l>(line: &'l str, selection: impl Into<Selection>) -> Option<Record<'l>> {
+    let mut decoder = Decoder::new(selection.into(), TimeZone::UTC);
+    decoder
+        .decode(Line { bytes: line.as_bytes(), arrived: Timestamp::from_secs(1_800_000_000) })
+        .ok()
+}
