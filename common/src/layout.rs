@@ -9,7 +9,9 @@ pub mod map {
     pub const BANS_V4: &str = "BANS_V4";
     /// IPv6 bans of a /64: hash, key `[u8; 8]` (the network half, network order), value [`super::Entry`].
     pub const BANS_V6: &str = "BANS_V6";
-    /// IPv4 bans of any other prefix length: LPM trie, data `[u8; 4]`, value [`super::Entry`].
+    /// IPv4 bans of any other prefix length: LPM trie, data `[u8; 8]` (the address, then four zeros),
+    /// value [`super::Entry`]. The trie lays a value right behind its data, and the counters in it
+    /// must be aligned: an atomic addition across a cache line is a fault on some machines.
     pub const NETS_V4: &str = "NETS_V4";
     /// IPv6 bans of any other prefix length: LPM trie, data `[u8; 16]`, value [`super::Entry`].
     pub const NETS_V6: &str = "NETS_V6";
@@ -21,8 +23,26 @@ pub mod map {
     pub const SETTINGS: &str = "SETTINGS";
     /// Packets by [`super::Reason`]: per-CPU array of `u64`.
     pub const COUNTERS: &str = "COUNTERS";
+    /// What says in one look that a source has no exact ban: array of [`crate::prefilter::WORDS`]
+    /// `u64`, made to be mapped into memory (`BPF_F_MMAPABLE`); see [`crate::prefilter`].
+    pub const PREFILTER: &str = "PREFILTER";
     /// Announced drops: ring buffer of [`super::DropEvent`].
     pub const EVENTS: &str = "EVENTS";
+
+    /// The maps that are pinned. The program has others, whose content an upgrade may forget.
+    pub const PINNED: [&str; 10] = [
+        BANS_V4, BANS_V6, NETS_V4, NETS_V6, ALLOW_V4, ALLOW_V6, SETTINGS, COUNTERS, PREFILTER,
+        EVENTS,
+    ];
+}
+
+/// Names of the programs in the object.
+pub mod program {
+    /// The one that is attached.
+    pub const RAVELIN: &str = "ravelin";
+    /// The one that carries out an [`Amendment`](crate::amendment::Amendment). It is never attached: userspace runs it by
+    /// `BPF_PROG_TEST_RUN`.
+    pub const AMEND: &str = "amend";
 }
 
 /// Expiry of a ban that never lapses.
@@ -104,9 +124,10 @@ impl Reason {
 pub struct Settings {
     /// Anything but 0: pass everything (`ravelin panic`).
     pub off: u32,
-    /// How many entries the IPv4 trie holds; it is looked up only while that isn't 0.
+    /// Anything but 0 while the IPv4 trie holds entries; it is looked up only then. Not their number: a
+    /// write that changes more than one byte may be seen half done, and 255 to 256 might pass for 0.
     pub nets_v4: u32,
-    /// How many entries the IPv6 trie holds.
+    /// Likewise for the IPv6 trie.
     pub nets_v6: u32,
     /// Drop events a second and CPU that are announced; 0: none.
     pub events_per_second: u32,

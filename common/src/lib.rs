@@ -1,10 +1,14 @@
-//! What the XDP program and the daemon agree on: the layout of the pinned maps (here) and, in
-//! [`packet`], the parsing that decides what a frame's source is.
+//! What the XDP program and the daemon agree on: the layout of the pinned maps (here), the
+//! [`packet`] parsing that finds a frame's source, the [`prefilter`] in front of the exact maps, and the
+//! [`amendment`] of an entry where it lies.
 //!
-//! Everything here is `#[repr(C)]`, without implicit padding, and asserted in size: the maps outlive
-//! the daemon that made them, so a change of layout raises [`LAYOUT_VERSION`].
+//! Everything in the layout is `#[repr(C)]`, without implicit padding, and asserted in size: the maps
+//! outlive the daemon that made them, so a change of layout raises [`LAYOUT_VERSION`].
 #![no_std]
 
+pub mod amendment;
 mod layout;
+pub mod packet;
+pub mod prefilter;
 
 pub use self::layout::*;

@@ -1,1 +1,6 @@
-//! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap.
+//! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap, and what happens in them.
+
+pub mod lab;
+pub mod netns;
+pub mod scenario;
+pub mod xdp;

@@ -1,2 +1,67 @@
 //! The command line, a file per command.
+//!
+//! Exit codes: 0 done, 1 not done or something is wrong, 2 wrong use. What is printed for programs goes to
+//! standard output, what is said to people about it to standard error.
 #![forbid(unsafe_code)]
+
+mod args;
+mod ban;
+mod check;
+mod explain;
+mod list;
+mod replay;
+mod run;
+mod setup;
+mod status;
+mod table;
+mod unban;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::args::{Args, Command};
+
+/// How a command ended.
+enum Done {
+    /// As asked.
+    Well,
+    /// The command did its work, and what it found is wrong.
+    Wrong,
+}
+
+/// Parses the arguments, runs the command, and says what went wrong.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let config = args.config.as_deref();
+    let done = match &args.command {
+        Command::Run(run) => run::run(config, run),
+        Command::Check(check) => check::run(config, check),
+        Command::Explain(explain) => explain::run(config, explain),
+        Command::Replay(replay) => replay::run(config, replay),
+        Command::Ban(ban) => ban::run(config, ban),
+        Command::Unban(unban) => unban::run(config, unban),
+        Command::List(list) => list::run(config, list),
+        Command::Status(status) => status::run(config, status),
+    };
+    match done {
+        Ok(Done::Well) => ExitCode::SUCCESS,
+        Ok(Done::Wrong) => ExitCode::FAILURE,
+        // `ravelin list | head` ends well.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell where even that fails.
+            drop(writeln!(io::stderr().lock(), "ravelin: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,2 +1,228 @@
 //! Windows, sequences and scores: what many events mean together.
+//!
+//! [`Correlator::feed`] takes one event at a time and says which rules fired and what the score is now.
+//! It has no clock: windows run on the time it is given.
+//!
+//! **Counting.** `count: N` fires on the N-th event of a key within `within`; an age equal to `within`
+//! still counts. Then that rule's count for that key starts again, also when the firing is swallowed by
+//! `ignore`. `ignore` is a fixed time from the firing that was heard. An event counts for every rung
+//! above it, whatever fired; repeated N times it counts N times; the lines of one login attempt count
+//! once together (`attempt.rs`). An event without a field that a key asks for doesn't count there. What
+//! a rule adds to the score it adds each time its conditions hold; swallowing an alert swallows no
+//! evidence.
+//!
+//! **Late events** are put where they belong and count if they are still young enough by the latest time
+//! of their window.
+//!
+//! **A ban consumes its evidence.** [`Correlator::consume`] starts the score again at 0. While the ban
+//! stands (`banned`), windows go on counting what came before it and since, so that the ladder's alerts
+//! still come at the 5th, 10th, 20th and 50th event. With the first event after the ban is over all of
+//! that is spent, the lines that were still under way when it began among them: windows, cooldowns and
+//! score begin at nothing, and a lapsed ban doesn't come back on the next harmless line.
+//! [`Correlator::forgive`] does the same at once.
+//!
+//! **Evidence that may not ban** (unproven, outbound, out of a header: [`Offence::bar`]) counts for
+//! alerts, and but for outbound it scores. It never leads to a ban, neither by itself nor by priming
+//! another's first honest mistake: [`Fired`] tells apart what fired, and what the score is, on evidence
+//! that may ban alone.
+//!
+//! **Bounds.** One table by owner (the offender's target, or a key without an address), see `table.rs`;
+//! a bounded number of windows for each; a bounded number of times in a window.
 #![forbid(unsafe_code)]
+
+mod attempt;
+mod condition;
+mod entry;
+mod owner;
+mod pass;
+mod plan;
+mod table;
+mod track;
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use self::attempt::Attempts;
+use self::condition::Subject;
+use self::owner::Owner;
+use self::pass::{Held, Pass};
+use self::plan::Plan;
+use self::table::Table;
+use self::track::Evidence;
+use crate::event::{Alert, Event, Offence, Target, Timestamp, Value, Withheld};
+use crate::rules::RuleSet;
+
+/// How much may be remembered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Offenders and other keys.
+    pub max_keys: usize,
+    /// Bytes of their windows, beside about 110 for each key.
+    pub max_window_bytes: usize,
+    /// Login sessions under way.
+    pub max_sessions: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_keys: 1 << 20, max_window_bytes: 144 << 20, max_sessions: 1 << 16 }
+    }
+}
+
+/// What an event led to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fired {
+    /// The rules that fired, highest level first, then lowest id.
+    pub alerts: SmallVec<[Alert; 4]>,
+    /// Those of them (by id) that wouldn't have fired without evidence that may not ban.
+    pub tainted: SmallVec<[u32; 4]>,
+    /// Rules (by id) whose firing `ignore` swallowed.
+    pub swallowed: SmallVec<[u32; 4]>,
+    /// What rules (by id) added to the score.
+    pub points: SmallVec<[(u32, f64); 4]>,
+    /// The target's score after this event.
+    pub score: f64,
+    /// The part of it that may ban: proven, and not by a pack in mode observe.
+    pub bannable_score: f64,
+}
+
+/// What is remembered, and what was forgotten to make room.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// Offenders and other keys.
+    pub keys: usize,
+    /// About how many bytes they take.
+    pub bytes: usize,
+    /// Keys, windows and login sessions forgotten before their time, since the start.
+    pub evicted: u64,
+}
+
+/// All correlation state.
+#[derive(Debug)]
+pub struct Correlator {
+    plan: Plan,
+    table: Table,
+    attempts: Attempts,
+    held: Held,
+    ipv6_prefix: u8,
+}
+
+impl Correlator {
+    /// An empty one. `ipv6_prefix`: what an IPv6 address counts as where it is a key.
+    pub fn new(rules: &RuleSet, half_life: Duration, ipv6_prefix: u8, limits: Limits) -> Self {
+        let plan = Plan::new(rules);
+        let half_life = (half_life.as_secs_f64() * 1_000.0).max(1.0);
+        let mut table = Table::new(limits.max_keys, limits.max_window_bytes, half_life);
+        table.set_horizon(plan.horizon());
+        let held = Held::new(plan.rules());
+        Self { plan, table, attempts: Attempts::new(limits.max_sessions), held, ipv6_prefix }
+    }
+
+    /// Takes other rules, and keeps scores and the windows of rules (by id) that are still there.
+    pub fn reload(&mut self, rules: &RuleSet) {
+        let plan = Plan::new(rules);
+        let moved = self.plan.moved_to(&plan);
+        self.table.for_each(|entry| {
+            entry.regroup(|group| moved.get(usize::from(group)).copied().flatten());
+        });
+        self.table.set_horizon(plan.horizon());
+        self.held = Held::new(plan.rules());
+        self.plan = plan;
+    }
+
+    /// Takes an event in.
+    ///
+    /// `target`: what a ban of the offender would be about; for an event without an offender whom it is
+    /// about all the same, as a success (`Policy::subject` says). `banned`: a ban of that stands.
+    /// Without `target` the event's `src` is taken, and `banned` doesn't matter.
+    pub fn feed(
+        &mut self,
+        event: &Event<'_>,
+        offence: &Offence,
+        target: Option<Target>,
+        time: Timestamp,
+        banned: bool,
+    ) -> Fired {
+        let now = time.as_micros().div_euclid(1_000);
+        self.held.clear();
+        let subject = Subject {
+            target: target.or_else(|| source(event, self.ipv6_prefix)),
+            ipv6_prefix: self.ipv6_prefix,
+        };
+        let mut fired = Fired::default();
+        let mut pass = Pass {
+            plan: &self.plan,
+            table: &mut self.table,
+            held: &mut self.held,
+            fired: &mut fired,
+            event,
+            subject,
+            evidence: match offence {
+                Offence { offender: Some(_), bar: None, .. } => Evidence::Bannable,
+                _ => Evidence::All,
+            },
+            scored: offence.offender.is_some() && offence.bar != Some(Withheld::Outbound),
+            charge: self.attempts.charge(event, offence.offender, now),
+            now,
+            banned: banned && target.is_some(),
+            own: None,
+            other: None,
+            bannable_points: 0.0,
+        };
+        pass.begin(target.is_some());
+        for step in self.plan.program(event.kind.index) {
+            pass.take(*step);
+        }
+        pass.finish(offence);
+        self.table.settle(now);
+        fired
+    }
+
+    /// A ban of `target` begins: its evidence is spent, see above.
+    pub fn consume(&mut self, target: Target) {
+        self.for_each_within(target, |table, owner| {
+            if let Some(slot) = table.find(owner) {
+                table.entry_mut(slot).consume();
+            }
+        });
+    }
+
+    /// A ban of `target` was lifted by hand: nothing is held against it.
+    pub fn forgive(&mut self, target: Target) {
+        self.for_each_within(target, Table::remove);
+    }
+
+    /// How much is remembered.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            keys: self.table.len(),
+            bytes: self.table.bytes(),
+            evicted: self.table.evicted() + self.attempts.evicted(),
+        }
+    }
+
+    /// The target itself, and where it is wider than an offender's, all in it.
+    fn for_each_within(&mut self, target: Target, act: impl Fn(&mut Table, Owner)) {
+        act(&mut self.table, Owner::target(target));
+        let net = target.net();
+        let of_one_offender =
+            net.prefix_len() == net.max_prefix_len() || net.prefix_len() == self.ipv6_prefix;
+        if !of_one_offender {
+            for owner in self.table.select(|owner| owner.lies_in(net)) {
+                act(&mut self.table, owner);
+            }
+        }
+    }
+}
+
+/// The address an event without an offender is about.
+fn source(event: &Event<'_>, ipv6_prefix: u8) -> Option<Target> {
+    match event.field("src") {
+        Some(Value::Addr(addr)) => Some(Target::of_offender(*addr, ipv6_prefix)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,2 +1,384 @@
 //! Threads, signals, life and death.
+//!
+//! [`run`] is the order of a start: nothing is read before what the kernel and the database hold has been
+//! brought together, and nobody is told that the daemon is ready before every source has its place.
 #![forbid(unsafe_code)]
+
+mod announcer;
+mod desk;
+mod evidence;
+mod health;
+mod lock;
+mod logline;
+mod network;
+mod pipeline;
+mod reconcile;
+mod sources;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use jiff::tz::TimeZone;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+
+use self::announcer::Announcer;
+pub use self::desk::{listed, not_banned};
+use self::health::Health;
+use self::lock::{Lock, LockError};
+pub use self::network::of as network_of;
+use self::pipeline::{Command, Enforcement, Parts, Pipeline};
+use crate::blocklist::{
+    Blocklist, BlocklistError, DropEvents, Options as BlocklistOptions, Pinned,
+};
+use crate::config::{self, Config, ConfigError, Loaded, Mode};
+use crate::control::{self, ServerError};
+use crate::engine::Engine;
+use crate::host::{self, HostError};
+use crate::mail::{Courier, MailHealth, Policy as MailPolicy};
+use crate::policy::SuricataProof;
+use crate::rules::{PackErrors, Packs};
+use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
+use crate::store::{Retention, Store, StoreError, Writer};
+
+/// Drops a second and CPU that the kernel announces to us: enough to see the first of each ban.
+const EVENTS_PER_SECOND: u32 = 64;
+
+/// What the command line decides.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The configuration; `None`: the default one.
+    pub config: Option<PathBuf>,
+    /// Nothing is loaded into the kernel.
+    pub dry_run: bool,
+    /// Instead of the configured interfaces, unless empty.
+    pub interfaces: Vec<String>,
+}
+
+/// Why the daemon doesn't run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The configuration is invalid, and no good one was ever used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Another daemon lives.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The packs inside the binary are left out, and the admin's own are invalid.
+    #[error(transparent)]
+    Packs(#[from] PackErrors),
+    /// The database can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A position in the database isn't one.
+    #[error(
+        "the database holds a position of source {name} that can't be read: move the database away, or use the version that wrote it"
+    )]
+    Position {
+        /// The source's name.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: PositionError,
+    },
+    /// The kernel side can't be loaded.
+    #[error(transparent)]
+    Blocklist(#[from] BlocklistError),
+    /// There is no interface to protect.
+    #[error(
+        "this host has no default route, so its outward interface can't be told: name it by --iface or in `interfaces`"
+    )]
+    NoInterface,
+    /// No interface could be protected.
+    #[error("not one interface is protected: {}", reasons.join("; "))]
+    NotProtected {
+        /// Why, by interface.
+        reasons: Vec<String>,
+    },
+    /// Facts about this host can't be had.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A source's thread can't be started.
+    #[error(transparent)]
+    Source(#[from] SpawnError),
+    /// The control socket can't be made.
+    #[error(transparent)]
+    Control(#[from] ServerError),
+    /// The system gives us no thread, socket or signal.
+    #[error("the system refuses {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+    /// The engine's thread ended by itself.
+    #[error(
+        "the engine ended unexpectedly; please report what was logged before. Bans go on in the kernel"
+    )]
+    EngineEnded,
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// [`DaemonError`]; what the kernel enforced before goes on.
+pub fn run(options: &Options) -> Result<(), DaemonError> {
+    let loaded = config::load_or_last_good(options.config.as_deref())?;
+    let health = Health::default();
+    if let Some(error) = &loaded.degraded {
+        health.degrade(
+            "configuration-invalid",
+            "",
+            format!("{error}; the last good configuration is in use: mend the file and restart"),
+        );
+    }
+    let config = effective(&loaded, options);
+    let _lock = Lock::take(&config.run_dir)?;
+    let packs = Arc::new(packs(&config, &health)?);
+    let (store, opened) = Store::open(&config.state_dir)?;
+    if let Some(aside) = opened.set_aside {
+        health.degrade(
+            "database-damaged",
+            "",
+            format!(
+                "the database was damaged and is set aside as {}; bans go on from the kernel's maps, history and offences begin anew",
+                aside.display()
+            ),
+        );
+    }
+    if loaded.degraded.is_none()
+        && let Err(error) = loaded.remember()
+    {
+        health.note("last-good", "", error.to_string());
+    }
+
+    let facts = host::facts()?;
+    let proof = SuricataProof::load(&config.suricata_rules)
+        .unwrap_or_else(|_unreadable| SuricataProof::unknown());
+    let mut engine = Engine::new(packs, &config, network::of(&facts, &config), proof);
+    let (mut enforcement, drops) =
+        enforcement(&config, options, &facts.default_interfaces, &health)?;
+    let bans = reconcile::bring_together(&mut engine, &mut enforcement, &store, &config, &health)?;
+
+    let inbox = Inbox::new();
+    let sources =
+        sources::start(&config, &store, &inbox, &health, !engine.policy().is_proof_unknown())?;
+    let listener_dir = config.run_dir.clone();
+    let writer = Writer::spawn(
+        store,
+        Retention { offences: config.ban.forget_after, ..Retention::default() },
+    )
+    .map_err(|source| DaemonError::System { what: "a thread for the database", source })?;
+
+    let host = hostname();
+    let (courier, mail_health) = courier(&config, &host, &writer, &health);
+    let commands = inbox.commands();
+    let pipeline = Pipeline::new(Parts {
+        engine,
+        enforcement,
+        bans,
+        sources,
+        store: writer.handle(),
+        mail: MailPolicy::new(&config.mail, TimeZone::system()),
+        mail_health,
+        health,
+        config,
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|source| DaemonError::System { what: "a runtime", source })?;
+    runtime.block_on(live(Live { pipeline, inbox, commands, courier, drops, listener_dir, writer }))
+}
+
+/// What `live` takes over.
+struct Live {
+    pipeline: Pipeline,
+    inbox: Inbox<Command>,
+    commands: CommandSender<Command>,
+    courier: Option<Courier>,
+    drops: Option<DropEvents>,
+    listener_dir: PathBuf,
+    writer: Writer,
+}
+
+async fn live(live: Live) -> Result<(), DaemonError> {
+    let Live { mut pipeline, inbox, commands, courier, drops, listener_dir, writer } = live;
+    let system = |what| move |source| DaemonError::System { what, source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT"))?;
+    let listener = control::bind(&listener_dir)?;
+    pipeline.announce_start();
+
+    let (ended, mut engine_ended) = oneshot::channel();
+    let engine = thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || {
+            pipeline.run(&inbox);
+            // Nobody waits any more where main is on its way out.
+            ended.send(()).ok();
+        })
+        .map_err(system("a thread for the engine"))?;
+
+    let ask = commands.clone();
+    let server = tokio::spawn(control::serve(listener, move |asked| {
+        if let Err(error) = ask.send(Command::Asked(asked)) {
+            tracing::warn!(%error, "A control request was turned away.");
+        }
+    }));
+    let announcer = drops.map(|drops| Announcer::spawn(drops, commands.clone()));
+    let (stop_courier, stopped) = oneshot::channel::<()>();
+    let courier = courier.map(|courier| {
+        tokio::spawn(courier.run(async {
+            // Dropped or sent: both mean the end.
+            drop(stopped.await);
+        }))
+    });
+
+    let reason = tokio::select! {
+        _ = terminate.recv() => Some("SIGTERM"),
+        _ = interrupt.recv() => Some("SIGINT"),
+        _ = &mut engine_ended => None,
+    };
+    if let Some(reason) = reason {
+        tracing::info!(reason, "Stopping; bans go on in the kernel, and lapse by themselves.");
+        if commands.send(Command::Stop { reason }).is_err() {
+            tracing::warn!("The engine had stopped already.");
+        }
+        drop(engine_ended.await);
+    }
+    server.abort();
+    drop(announcer);
+    let panicked = engine.join().is_err();
+    drop(stop_courier);
+    if let Some(courier) = courier
+        && let Err(error) = courier.await
+    {
+        tracing::error!(%error, "The mail task ended badly.");
+    }
+    writer.close();
+    if panicked || reason.is_none() { Err(DaemonError::EngineEnded) } else { Ok(()) }
+}
+
+/// The configuration with what the command line decides.
+fn effective(loaded: &Loaded, options: &Options) -> Config {
+    let mut config = loaded.config.clone();
+    if !options.interfaces.is_empty() {
+        config.interfaces.clone_from(&options.interfaces);
+    }
+    if options.dry_run {
+        config.mode = Mode::Observe;
+    }
+    config
+}
+
+/// The packs; where the admin's own are invalid, those inside the binary, loudly.
+fn packs(config: &Config, health: &Health) -> Result<Packs, PackErrors> {
+    let errors = match Packs::load(config.builtin_rules, &config.rules) {
+        Ok(packs) => return Ok(packs),
+        Err(errors) => errors,
+    };
+    if !config.builtin_rules {
+        return Err(errors);
+    }
+    health.degrade(
+        "packs-invalid",
+        "",
+        format!("{errors}; only the built-in packs are in use: run `ravelin check`, mend the pack, restart"),
+    );
+    Packs::load(true, &[])
+}
+
+/// The kernel side, where bans are to be made.
+fn enforcement(
+    config: &Config,
+    options: &Options,
+    default_interfaces: &[String],
+    health: &Health,
+) -> Result<(Enforcement, Option<DropEvents>), DaemonError> {
+    if config.mode == Mode::Observe {
+        if !options.dry_run
+            && Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)).is_ok()
+        {
+            tracing::info!(
+                "Mode is observe: the program that is still attached passes everything."
+            );
+        }
+        return Ok((Enforcement::Observe, None));
+    }
+    let interfaces =
+        if config.interfaces.is_empty() { default_interfaces } else { &config.interfaces };
+    if interfaces.is_empty() {
+        return Err(DaemonError::NoInterface);
+    }
+    let (mut blocklist, opened) = Blocklist::open(&BlocklistOptions {
+        bpf_dir: config.bpf_dir.clone(),
+        interfaces: interfaces.to_vec(),
+        xdp_mode: config.xdp_mode,
+        max: config.ban.max,
+        events_per_second: EVENTS_PER_SECOND,
+    })?;
+    for attached in blocklist.interfaces() {
+        tracing::info!(interface = attached.interface, mode = attached.mode.as_str(), "Attached.");
+        if let Some(fallback) = &attached.fallback {
+            health.note(
+                "generic-mode",
+                &attached.interface,
+                format!("{} runs the program in generic mode, which costs several times as much: {fallback}", attached.interface),
+            );
+        }
+    }
+    if blocklist.interfaces().is_empty() {
+        let reasons = opened.refused.iter().map(ToString::to_string).collect();
+        return Err(DaemonError::NotProtected { reasons });
+    }
+    for refused in &opened.refused {
+        health.degrade("interface-unprotected", refused.interface(), refused.to_string());
+    }
+    if let Some(kept) = opened.kept_max {
+        health.note(
+            "map-size",
+            "",
+            format!(
+                "the pinned maps have room for {kept} entries, ban.max says {}: another size comes with the next boot",
+                config.ban.max
+            ),
+        );
+    }
+    for released in &opened.released {
+        tracing::info!(interface = released, "Let go: it is no longer configured.");
+    }
+    if opened.off {
+        blocklist.set_off(false)?;
+        tracing::info!("The program passed everything; it enforces again.");
+    }
+    let drops = blocklist.drop_events();
+    Ok((Enforcement::Kernel(Box::new(blocklist)), drops))
+}
+
+/// Mail, unless `mail:` can't work; that doesn't keep the host from being protected.
+fn courier(
+    config: &Config,
+    host: &str,
+    writer: &Writer,
+    health: &Health,
+) -> (Option<Courier>, watch::Receiver<MailHealth>) {
+    match Courier::new(&config.mail, host, writer.handle()) {
+        Ok((courier, watching)) => (Some(courier), watching),
+        Err(error) => {
+            health.degrade("mail-misconfigured", "", error.to_string());
+            (None, watch::channel(MailHealth::default()).1)
+        }
+    }
+}
+
+fn hostname() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}

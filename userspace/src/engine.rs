@@ -1,2 +1,108 @@
-//! The stages joined, without threads and without a clock of its own.
+//! The stages joined, without threads and without a clock of its own: line in, [`Outcome`] out.
+//!
+//! One engine owns all correlation state, so that a parallel burst can't slip past a limit and there is
+//! nothing to lock. The daemon, `explain`, `replay` and the packs' own tests all run this.
 #![forbid(unsafe_code)]
+
+mod pack_tests;
+
+use std::sync::Arc;
+
+pub use self::pack_tests::run_pack_test;
+use crate::config::Config;
+use crate::correlator::{Correlator, Fired, Limits};
+use crate::event::{BanOrder, Event, Offence, Record, Target, Timestamp, Verdict};
+use crate::policy::{Network, Policy, SuricataProof};
+use crate::rules::Packs;
+
+/// Recognition, correlation and policy, with all their state.
+pub struct Engine {
+    packs: Arc<Packs>,
+    correlator: Correlator,
+    policy: Policy,
+}
+
+/// What a record caused.
+#[derive(Debug)]
+pub struct Outcome<'l> {
+    /// The time that the windows ran on: the line's own, clamped to its arrival.
+    pub time: Timestamp,
+    /// What the line says; `None`: no pack recognises it.
+    pub event: Option<Event<'l>>,
+    /// Whose deed it is.
+    pub offence: Offence,
+    /// What a ban of the offender would be about; of a success, whom it is about.
+    pub target: Option<Target>,
+    /// Alerts and score.
+    pub fired: Fired,
+    /// What policy made of it.
+    pub verdict: Verdict,
+}
+
+impl Engine {
+    /// A fresh engine.
+    pub fn new(packs: Arc<Packs>, config: &Config, network: Network, proof: SuricataProof) -> Self {
+        let correlator = Correlator::new(
+            packs.rules(),
+            config.ban.score_half_life,
+            config.ban.ipv6_prefix,
+            Limits::default(),
+        );
+        let policy = Policy::new(config, &network, proof);
+        Self { packs, correlator, policy }
+    }
+
+    /// Takes a decoded line through rules, correlator and policy. A ban that comes out is already
+    /// counted as standing, and has consumed its evidence.
+    pub fn step<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Outcome<'l> {
+        let Self { packs, correlator, policy } = self;
+        let time = record.time.map_or(arrived, |own| own.min(arrived));
+        let Some(event) = packs.recognise(record) else {
+            return Outcome {
+                time,
+                event: None,
+                offence: Offence::default(),
+                target: None,
+                fired: Fired::default(),
+                verdict: Verdict::Nothing,
+            };
+        };
+        let offence = policy.attribute(&event);
+        let target = policy.subject(&event, &offence);
+        let banned = target.is_some_and(|target| policy.is_banned(target, time));
+        let fired = correlator.feed(&event, &offence, target, time, banned);
+        let verdict = policy.judge(&offence, &fired, time, arrived);
+        if let Verdict::Ban(order) | Verdict::Lapsed(order) = &verdict {
+            policy.record(order);
+            correlator.consume(order.target);
+        }
+        Outcome { time, event: Some(event), offence, target, fired, verdict }
+    }
+
+    /// A ban was made that didn't come out of [`Engine::step`]: by hand, or after it had to wait.
+    pub fn banned(&mut self, order: &BanOrder) {
+        self.policy.record(order);
+        self.correlator.consume(order.target);
+    }
+
+    /// A ban was lifted: its target begins with a clean slate.
+    pub fn forgive(&mut self, target: Target, now: Timestamp) {
+        self.policy.lift(target, now);
+        self.correlator.forgive(target);
+    }
+
+    /// What the packs know.
+    pub fn packs(&self) -> &Packs {
+        &self.packs
+    }
+
+    /// Allow list, standing bans and offences.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Allow list, standing bans and offences, to change them.
+    pub fn policy_mut(&mut self) -> &mut Policy {
+        &mut self.policy
+    }
+}

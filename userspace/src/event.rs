@@ -349,6 +349,8 @@ pub enum Verdict {
     Nothing,
     /// Ban.
     Ban(BanOrder),
+    /// A ban that has lapsed already: its line comes out of a backlog, and it is history only.
+    Lapsed(BanOrder),
     /// One was called for, and none comes.
     Withheld(Withheld),
 }

@@ -1,2 +1,23 @@
 //! Alerts to people: compose, outbox, relay.
+//!
+//! What is worth telling is a [`Notice`]; [`Policy`] says whether it is told and in which [`Lane`], and
+//! makes it an outbox entry, which is committed together with the effect that it tells of. The
+//! [`Courier`] turns what waits into mails when their time has come, and brings them to the [`Relay`].
+//! All its memory is the outbox in the database: it can die at any moment.
 #![forbid(unsafe_code)]
+
+mod compose;
+mod courier;
+mod message;
+mod notice;
+mod outbox;
+mod relay;
+mod smtp;
+mod text;
+
+pub use self::compose::{Scene, Vitals};
+pub use self::courier::{Courier, MailHealth};
+pub use self::notice::{AlertNotice, Degraded, Notice, Outcome, Recovered, Started, Stopped};
+pub use self::outbox::{Lane, Plan, Policy, Standing};
+pub use self::relay::{Relay, RelayError};
+pub use self::smtp::{Delivered, SendError};

@@ -1,3 +1,8 @@
 //! `ravelin`: arguments in, exit code out.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ravelin::cli::main()
+}

@@ -1,2 +1,393 @@
 //! May we, and how long: whose address, allow list, proof, expiry and escalation.
+//!
+//! [`Policy::attribute`] says whose deed an event is, before rules run; [`Policy::judge`] what becomes
+//! of it after them. It has no clock and makes no ban: who acts on a verdict says so by
+//! [`Policy::record`].
+//!
+//! A ban is called for by an alert of `ban.level` or above (or by a rule that says `ban: true`), the
+//! highest level first, then the lowest id; else by a score of `ban.score`, on an event that added to
+//! it. A rule that says `ban: false` doesn't ban by its level; what it adds to the score counts like
+//! all. Where a ban is called for and none comes, the first of these is why:
+//!
+//! 1. `allowed`: nothing else would ever matter
+//! 2. `outbound`, `ambiguous`, `unproven`: what speaks against this event
+//! 3. `unproven`, `observe`: the event is good, but the count or score isn't without evidence that may
+//!    not ban, or the rule is in a pack in mode observe
+//! 4. `private`
+//! 5. `already`: a ban of it, or of a prefix around it, stands
+//! 6. `observe`: the mode of the whole
+//! 7. `rate`: last, so that only bans that would be made use it up
 #![forbid(unsafe_code)]
+
+mod allow;
+mod attribution;
+mod pace;
+mod proof;
+mod record;
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use self::allow::AllowList;
+pub use self::allow::Why;
+use self::attribution::{Attribution, Home};
+use self::pace::Pace;
+pub use self::proof::{ProofError, SuricataProof};
+pub use self::record::Past;
+use self::record::Record;
+use crate::config::{BanConfig, Config, Mode};
+use crate::correlator::Fired;
+use crate::event::{
+    Alert, BanOrder, Event, Offence, Origin, Target, Timestamp, Ttl, Verdict, Withheld, canonical,
+};
+
+/// What policy has to know of the host.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Network {
+    /// The host's own addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The routers it sends through.
+    pub gateways: Vec<IpAddr>,
+    /// The name servers it asks.
+    pub resolvers: Vec<IpAddr>,
+    /// The mail relay's addresses, and whatever else Ravelin itself talks to.
+    pub relays: Vec<IpAddr>,
+    /// IPv6 prefixes of its own links: neighbours there are banned one by one.
+    pub on_link: Vec<Ipv6Net>,
+    /// Subnets of its containers and bridges.
+    pub inside: Vec<IpNet>,
+}
+
+/// Why a ban by hand is refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum HandRefusal {
+    /// All of it is allowed.
+    #[error("{target} is allowed: {entry} is on the allow list ({why}){remedy}", remedy = remedy(*.why))]
+    Allowed {
+        /// What was to be banned.
+        target: Target,
+        /// An entry that holds it, or a part of it.
+        entry: IpNet,
+        /// Why that is there.
+        why: Why,
+    },
+    /// So wide that it may be a slip.
+    #[error("{target} is wider than /{narrowest}; say --force if that is meant")]
+    TooWide {
+        /// What was to be banned.
+        target: Target,
+        /// The shortest prefix that needs no force.
+        narrowest: u8,
+    },
+}
+
+const fn remedy(why: Why) -> &'static str {
+    match why {
+        Why::Configured => "; take it out of `allow` and reload first",
+        _ => "",
+    }
+}
+
+/// Whose address, may we, how long.
+#[derive(Debug)]
+pub struct Policy {
+    mode: Mode,
+    ban: BanConfig,
+    allow: AllowList,
+    home: Home,
+    on_link: Vec<Ipv6Net>,
+    proof: SuricataProof,
+    record: Record,
+    pace: Pace,
+}
+
+impl Policy {
+    /// One without a past.
+    pub fn new(config: &Config, network: &Network, proof: SuricataProof) -> Self {
+        Self {
+            mode: config.mode,
+            allow: AllowList::new(&config.allow, network),
+            home: Home::new(&config.home, network),
+            on_link: network.on_link.clone(),
+            proof,
+            record: Record::new(config.ban.forget_after, remembered(&config.ban)),
+            pace: Pace::new(config.ban.max_per_minute),
+            ban: config.ban.clone(),
+        }
+    }
+
+    /// Takes another configuration, or what has changed about the host; keeps bans, offences and what
+    /// waits.
+    pub fn reload(&mut self, config: &Config, network: &Network, proof: SuricataProof) {
+        self.mode = config.mode;
+        self.allow = AllowList::new(&config.allow, network);
+        self.home = Home::new(&config.home, network);
+        self.on_link.clone_from(&network.on_link);
+        self.proof = proof;
+        self.record.configure(config.ban.forget_after, remembered(&config.ban));
+        self.pace.configure(config.ban.max_per_minute);
+        self.ban = config.ban.clone();
+    }
+
+    /// Whose deed an event is.
+    pub fn attribute(&self, event: &Event<'_>) -> Offence {
+        Attribution { home: &self.home, proof: &self.proof, ban: &self.ban }.of(event)
+    }
+
+    /// What a ban of this offender is about: its address, or its IPv6 prefix; but a neighbour on one of
+    /// our own links shares that with us, and is its address alone.
+    pub fn target(&self, offender: IpAddr) -> Target {
+        match canonical(offender) {
+            IpAddr::V6(v6) if self.on_link.iter().any(|net| net.contains(&v6)) => {
+                Target::of_address(offender)
+            }
+            _ => Target::of_offender(offender, self.ban.ipv6_prefix),
+        }
+    }
+
+    /// Whom an event is about, for the correlator: the offender's target, and for an event without
+    /// offender (a success) its address's.
+    pub fn subject(&self, event: &Event<'_>, offence: &Offence) -> Option<Target> {
+        attribution::subject(event, offence).map(|addr| self.target(addr))
+    }
+
+    /// What becomes of an event at `time` that was read at `arrived` and has `fired`.
+    ///
+    /// A replay gives the line's time for both.
+    pub fn judge(
+        &mut self,
+        offence: &Offence,
+        fired: &Fired,
+        time: Timestamp,
+        arrived: Timestamp,
+    ) -> Verdict {
+        let Some(call) = self.call(fired) else { return Verdict::Nothing };
+        let Some(offender) = offence.offender else {
+            return match offence.bar {
+                Some(Withheld::Ambiguous) => Verdict::Withheld(Withheld::Ambiguous),
+                _ => Verdict::Nothing,
+            };
+        };
+        let target = self.target(offender);
+        if self.allow.holds(offender).is_some() || self.allow.covers(target).is_some() {
+            return Verdict::Withheld(Withheld::Allowed);
+        }
+        if let Some(bar) = offence.bar {
+            return Verdict::Withheld(bar);
+        }
+        let alert = match call {
+            Call::By(alert) => alert,
+            Call::Hollow(why) => return Verdict::Withheld(why),
+        };
+        if !self.ban.private && is_private(offender) {
+            return Verdict::Withheld(Withheld::Private);
+        }
+        if self.is_banned(target, time) {
+            return Verdict::Withheld(Withheld::Already);
+        }
+        if self.mode == Mode::Observe {
+            return Verdict::Withheld(Withheld::Observe);
+        }
+        let order = self.order(target, alert, fired, time);
+        if order.expires().is_some_and(|expires| expires <= arrived) {
+            return Verdict::Lapsed(order);
+        }
+        if !self.pace.take(arrived) {
+            self.pace.wait(order, fired.bannable_score);
+            return Verdict::Withheld(Withheld::Rate);
+        }
+        self.pace.forget(target);
+        Verdict::Ban(order)
+    }
+
+    /// Bans that had to wait and needn't any more, the highest score first; each still to be recorded.
+    pub fn release(&mut self, now: Timestamp) -> Vec<BanOrder> {
+        let mut released = Vec::new();
+        if self.mode == Mode::Observe {
+            return released;
+        }
+        while self.pace.waiting() > 0 && self.pace.take(now) {
+            let order = std::iter::from_fn(|| self.pace.next()).find(|order| {
+                let lapsed = order.expires().is_some_and(|expires| expires <= now);
+                let banned = self.record.standing(order.target, now).is_some();
+                !lapsed && !banned && self.allow.covers(order.target).is_none()
+            });
+            match order {
+                Some(order) => released.push(order),
+                None => self.pace.give_back(),
+            }
+        }
+        released
+    }
+
+    /// Whether a ban of all of `target` stands, its own or a wider one.
+    pub fn is_banned(&self, target: Target, time: Timestamp) -> bool {
+        self.record.standing(target, time).is_some()
+    }
+
+    /// A ban of a wider prefix that holds all of `target`: lifting its own wouldn't free it.
+    pub fn wider_ban(&self, target: Target, time: Timestamp) -> Option<Target> {
+        self.record.wider(target, time)
+    }
+
+    /// May this be banned by hand? Gives the allowed prefixes inside it, which go on passing.
+    ///
+    /// # Errors
+    /// Where all of it is allowed, or where it is so wide that it needs `force`.
+    pub fn check_hand(&self, target: Target, force: bool) -> Result<Vec<IpNet>, HandRefusal> {
+        if let Some((entry, why)) = self.allow.covers(target) {
+            return Err(HandRefusal::Allowed { target, entry, why });
+        }
+        let narrowest = if target.net().addr().is_ipv4() { 8 } else { 32 };
+        if target.net().prefix_len() < narrowest && !force {
+            return Err(HandRefusal::TooWide { target, narrowest });
+        }
+        Ok(self.allow.inside(target))
+    }
+
+    /// Which ban of this target the next one would be, from 1: what a [`BanOrder`] by hand says.
+    pub fn next_offence(&self, target: Target, time: Timestamp) -> u32 {
+        self.record.next_offence(target, time)
+    }
+
+    /// How long the n-th ban of a target lasts, where no rule says otherwise.
+    pub fn ttl(&self, offences: u32) -> Ttl {
+        Ttl::For(self.escalated(offences).unwrap_or(self.ban.ttl))
+    }
+
+    /// A ban was made (or was that of a backlog, and lapsed).
+    pub fn record(&mut self, order: &BanOrder) {
+        self.pace.forget(order.target);
+        self.record.note(order);
+    }
+
+    /// What the database knows of earlier bans.
+    pub fn restore(&mut self, past: impl IntoIterator<Item = Past>) {
+        past.into_iter().for_each(|past| self.record.restore(past));
+    }
+
+    /// A ban was lifted by hand: the offence is forgiven too. Says whether one stood.
+    pub fn lift(&mut self, target: Target, now: Timestamp) -> bool {
+        self.pace.forget(target);
+        self.record.lift(target, now)
+    }
+
+    /// Forgets offences older than `ban.forget_after`; cheap to call often.
+    pub fn expire(&mut self, now: Timestamp) {
+        self.record.expire(now);
+    }
+
+    /// The allow list, for the kernel's.
+    pub fn allowed(&self) -> Vec<IpNet> {
+        self.allow.nets()
+    }
+
+    /// Why an address is never banned, if it isn't.
+    pub fn why_allowed(&self, addr: IpAddr) -> Option<(IpNet, Why)> {
+        self.allow.holds(addr)
+    }
+
+    /// Whether fast.log's alerts are taken for proven for want of Suricata's rules.
+    pub const fn is_proof_unknown(&self) -> bool {
+        self.proof.is_unknown()
+    }
+
+    /// Bans that wait for `ban.max_per_minute`, and how many ever had to.
+    pub fn held_back(&self) -> (usize, u64) {
+        (self.pace.waiting(), self.pace.held_back())
+    }
+
+    /// Targets whose bans and offences are remembered.
+    pub fn remembered(&self) -> usize {
+        self.record.len()
+    }
+
+    /// What calls for a ban, if anything does.
+    fn call<'f>(&self, fired: &'f Fired) -> Option<Call<'f>> {
+        let mut hollow = None;
+        for alert in &fired.alerts {
+            let rule = &alert.rule;
+            if !rule.ban.unwrap_or(rule.level >= self.ban.level) {
+                continue;
+            }
+            if rule.observe {
+                hollow = hollow.or(Some(Withheld::Observe));
+            } else if fired.tainted.contains(&rule.id) {
+                hollow = hollow.or(Some(Withheld::Unproven));
+            } else {
+                return Some(Call::By(Some(alert)));
+            }
+        }
+        if !fired.points.is_empty() && fired.score >= self.ban.score {
+            if fired.bannable_score >= self.ban.score {
+                return Some(Call::By(None));
+            }
+            let observed = fired.alerts.iter().any(|alert| alert.rule.observe);
+            let why = if observed { Withheld::Observe } else { Withheld::Unproven };
+            hollow = hollow.or(Some(why));
+        }
+        hollow.map(Call::Hollow)
+    }
+
+    fn order(
+        &self,
+        target: Target,
+        alert: Option<&Alert>,
+        fired: &Fired,
+        time: Timestamp,
+    ) -> BanOrder {
+        let offences = self.record.next_offence(target, time);
+        let own = alert.and_then(|alert| alert.rule.ttl);
+        let ttl = match (own, self.escalated(offences)) {
+            // A repeat never gets off more lightly than the rule says.
+            (Some(own), escalated) => Ttl::For(escalated.map_or(own, |longer| longer.max(own))),
+            (None, _) => self.ttl(offences),
+        };
+        BanOrder {
+            target,
+            since: time,
+            ttl,
+            origin: Origin::Rule,
+            rule: alert.map(|alert| alert.rule.id),
+            level: alert.map(|alert| alert.rule.level),
+            reason: match alert {
+                Some(alert) => alert.rule.description.clone(),
+                None => format!("score {:.1} reached {:.1}", fired.bannable_score, self.ban.score),
+            },
+            offences,
+        }
+    }
+
+    /// What a repeat offender gets: the second ban the first of `escalate`, the last one sticks.
+    fn escalated(&self, offences: u32) -> Option<std::time::Duration> {
+        let repeat = usize::try_from(offences).ok()?.checked_sub(2)?;
+        let steps = &self.ban.escalate;
+        steps.get(repeat).or(steps.last()).copied()
+    }
+}
+
+/// What calls for a ban.
+enum Call<'f> {
+    /// This alert; without one the score.
+    By(Option<&'f Alert>),
+    /// Something that can't have one, and why.
+    Hollow(Withheld),
+}
+
+/// Offences of as many targets as both exact maps hold.
+fn remembered(ban: &BanConfig) -> usize {
+    usize::try_from(ban.max).unwrap_or(usize::MAX).saturating_mul(2)
+}
+
+/// RFC 1918, 100.64/10 (RFC 6598) and ULA (RFC 4193): behind a load balancer they are everyone.
+fn is_private(addr: IpAddr) -> bool {
+    const SHARED: Ipv4Net = Ipv4Net::new_assert(std::net::Ipv4Addr::new(100, 64, 0, 0), 10);
+    match canonical(addr) {
+        IpAddr::V4(v4) => v4.is_private() || SHARED.contains(&v4),
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

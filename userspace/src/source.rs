@@ -1,2 +1,59 @@
 //! Where lines come from: files, position and rotation.
+//!
+//! ```text
+//! discover ─► a thread a source: watch wakes, tail reads ─► a lane of the inbox ─► the engine
+//! ```
+//!
+//! [`Tail`] is a state machine that is polled and needs neither thread nor clock; inotify only says when
+//! polling is worth it; [`spawn`] joins the two in a thread; [`Inbox`] is where the engine takes
+//! [`Batch`]es in turn. [`WholeLines`] reads files and stdin once, for `explain` and `replay`.
 #![forbid(unsafe_code)]
+
+mod batch;
+mod discover;
+mod inbox;
+mod lines;
+mod position;
+mod status;
+mod tail;
+mod thread;
+mod watch;
+mod whole;
+
+use crate::config::Format;
+
+pub use self::batch::{Batch, Lines, Loss, Report};
+pub use self::discover::{Plan, Planned, Role, Warning, plan};
+pub use self::inbox::{CommandSender, Inbox, Lane, LaneClosed, Received, SendError};
+pub use self::lines::LineCap;
+pub use self::position::{FilePosition, Head, Position, PositionError};
+pub use self::status::{SourceStatus, State, StatusRow};
+pub use self::tail::{Polled, Tail};
+pub use self::thread::{FileSource, SourceHandle, SpawnError, spawn};
+pub use self::whole::{WholeError, WholeLine, WholeLines};
+
+/// Which source, as a small dense index given by whoever starts the sources.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SourceId(u16);
+
+impl SourceId {
+    /// The source with this index.
+    pub const fn new(index: u16) -> Self {
+        Self(index)
+    }
+
+    /// Its index, for a table of sources.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl LineCap {
+    /// What a format's lines may measure: eve.json carries payloads, the others are text.
+    pub const fn of(format: Format) -> Self {
+        match format {
+            Format::Syslog | Format::SuricataFast => Self::TEXT,
+            Format::SuricataEve => Self::EVE,
+        }
+    }
+}

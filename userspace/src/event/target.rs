@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
 
 /// Why a text is no target.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -22,7 +23,8 @@ pub enum TargetError {
 /// An address or prefix, with its host bits cleared and v4-mapped IPv6 folded to IPv4.
 ///
 /// It always prints with its prefix length.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Target(IpNet);
 
 impl Target {
@@ -68,6 +70,20 @@ impl From<IpNet> for Target {
             return Self(IpNet::V4(folded.trunc()));
         }
         Self(net.trunc())
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = TargetError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        target.to_string()
     }
 }
 

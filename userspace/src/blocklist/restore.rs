@@ -1,0 +1,161 @@
+//! Bans by the million: from the database into the kernel, as at start.
+
+use std::collections::HashMap;
+
+use ravelin_common::{Entry, map};
+
+use super::place::{self, Place};
+use super::{Blocklist, BlocklistError, Expiry, Inserted, maps, sys};
+use crate::event::Target;
+
+/// Entries that go into the kernel by one call: a millisecond, so that it never holds up anything.
+const BATCH: usize = 1_000;
+/// Expiries of the database and of an adopted entry that are this close are the same one, converted
+/// at two moments.
+const SAME_NS: u64 = 1_000_000_000;
+
+/// What [`Blocklist::restore`] did.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Bans that weren't in the kernel.
+    pub added: usize,
+    /// Bans that were and got another expiry.
+    pub renewed: usize,
+    /// Bans that were as they should be.
+    pub unchanged: usize,
+    /// Bans that aren't in the kernel now, each with why.
+    pub refused: Vec<(Target, BlocklistError)>,
+}
+
+impl Blocklist {
+    /// Bans all of these as [`insert`](Self::insert) would, as at start: by the batch, enforced as they
+    /// go. What is in the kernel already and lapses within a second of what is wanted stays as it is.
+    ///
+    /// # Errors
+    /// Where a map can't be read or written at all. What is refused singly (full, allowed) is in the
+    /// result.
+    pub fn restore(
+        &mut self,
+        bans: impl IntoIterator<Item = (Target, Expiry)>,
+    ) -> Result<Restored, BlocklistError> {
+        let mut known: HashMap<Target, Expiry> = HashMap::with_capacity(self.len());
+        if self.exact > 0 {
+            self.maps.each_exact(|target, entry| {
+                known.insert(target, Expiry::from_ns(entry.expires_ns));
+            })?;
+        }
+        known.extend(self.nets.iter().map(|(net, net_ban)| (Target::from(net), net_ban.wanted)));
+
+        let mut restored = Restored::default();
+        let mut batches = Batches::default();
+        for (target, expires) in bans {
+            if let Err(error) = self.allow.refuse(target) {
+                restored.refused.push((target, error));
+                continue;
+            }
+            if known.get(&target).is_some_and(|there| same(*there, expires)) {
+                restored.unchanged += 1;
+                continue;
+            }
+            // A bit that is clear says that the target is neither in the map nor on its way there.
+            let place = Place::from(target);
+            match place {
+                Place::V4(key) if self.maps.claim(place) => {
+                    batches.v4.push(key, self.fresh_entry(target, expires));
+                }
+                Place::V6(key) if self.maps.claim(place) => {
+                    batches.v6.push(key, self.fresh_entry(target, expires));
+                }
+                _ => {
+                    self.flush(&mut batches, &mut restored)?;
+                    match self.insert(target, expires) {
+                        Ok(Inserted::New) => restored.added += 1,
+                        Ok(Inserted::Renewed) => restored.renewed += 1,
+                        Err(error) => restored.refused.push((target, error)),
+                    }
+                }
+            }
+            if batches.v4.keys.len() >= BATCH || batches.v6.keys.len() >= BATCH {
+                self.flush(&mut batches, &mut restored)?;
+            }
+        }
+        self.flush(&mut batches, &mut restored)?;
+        Ok(restored)
+    }
+
+    /// Sends what has been gathered into the kernel.
+    fn flush(
+        &mut self,
+        batches: &mut Batches,
+        restored: &mut Restored,
+    ) -> Result<(), BlocklistError> {
+        let Batches { v4, v6 } = batches;
+        let done_v4 = sys::update_batch(&self.maps.bans_v4, &v4.keys, &v4.entries);
+        self.account(v4, done_v4, map::BANS_V4, place::of_v4, restored)?;
+        let done_v6 = sys::update_batch(&self.maps.bans_v6, &v6.keys, &v6.entries);
+        self.account(v6, done_v6, map::BANS_V6, place::of_v6, restored)
+    }
+
+    fn account<K: Copy>(
+        &mut self,
+        batch: &mut Batch<K>,
+        result: Result<(), (usize, std::io::Error)>,
+        name: &'static str,
+        target: fn(K) -> Target,
+        restored: &mut Restored,
+    ) -> Result<(), BlocklistError> {
+        let done = match result {
+            Ok(()) => batch.keys.len(),
+            Err((done, error)) if maps::is_full(&error) => {
+                let max = self.maps.max_entries(name)?;
+                restored.refused.extend(batch.keys[done..].iter().map(|key| {
+                    let target = target(*key);
+                    (target, BlocklistError::Full { map: name, max, target })
+                }));
+                done
+            }
+            Err((_, source)) => return Err(maps::failed("write to", name, source)),
+        };
+        for (key, entry) in batch.keys.iter().zip(&batch.entries).take(done) {
+            self.note_lapse(target(*key), Expiry::from_ns(entry.expires_ns));
+        }
+        self.exact += done;
+        restored.added += done;
+        batch.keys.clear();
+        batch.entries.clear();
+        Ok(())
+    }
+}
+
+/// What is on its way into the exact maps.
+#[derive(Default)]
+struct Batches {
+    v4: Batch<[u8; 4]>,
+    v6: Batch<[u8; 8]>,
+}
+
+struct Batch<K> {
+    keys: Vec<K>,
+    entries: Vec<Entry>,
+}
+
+impl<K> Batch<K> {
+    fn push(&mut self, key: K, entry: Entry) {
+        self.keys.push(key);
+        self.entries.push(entry);
+    }
+}
+
+impl<K> Default for Batch<K> {
+    fn default() -> Self {
+        Self { keys: Vec::with_capacity(BATCH), entries: Vec::with_capacity(BATCH) }
+    }
+}
+
+fn same(there: Expiry, wanted: Expiry) -> bool {
+    match (there, wanted) {
+        (Expiry::At(there), Expiry::At(wanted)) => there.abs_diff(wanted) < SAME_NS,
+        (Expiry::Permanent, Expiry::Permanent) => true,
+        _ => false,
+    }
+}

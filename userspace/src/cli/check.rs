@@ -1,0 +1,218 @@
+//! `ravelin check`: configuration, packs with their tests, and access to what they name.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Done;
+use super::args::Check;
+use crate::config::{Config, Input};
+use crate::engine::run_pack_test;
+use crate::event::Timestamp;
+use crate::host;
+use crate::mail::Relay;
+use crate::rules::Packs;
+use crate::source::{self, Role};
+
+pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
+    let mut findings = Findings::default();
+    match Config::load(config) {
+        Ok(config) => {
+            packs(&config, &mut findings);
+            sources(&config, &mut findings);
+            interfaces(&config, &mut findings);
+            places(&config, &mut findings);
+            if let Err(error) = Relay::new(&config.mail) {
+                findings.error("mail", error.to_string());
+            }
+        }
+        Err(error) => {
+            let excerpt = error.place().map(|place| format!("\n{}", place.excerpt()));
+            findings.error("configuration", format!("{error}{}", excerpt.unwrap_or_default()));
+        }
+    }
+    let wrong = findings.0.iter().any(|finding| finding.severity == Severity::Error);
+    let mut out = io::stdout().lock();
+    if args.json {
+        let document = serde_json::json!({ "ok": !wrong, "findings": findings.0 });
+        writeln!(out, "{document:#}")?;
+    } else {
+        for finding in &findings.0 {
+            writeln!(out, "{}: {}: {}", finding.severity.as_str(), finding.about, finding.message)?;
+        }
+        if wrong {
+            writeln!(out, "The errors above keep this host from being protected as configured.")?;
+        } else {
+            writeln!(out, "All is well: {}.", findings.1.join(", "))?;
+        }
+    }
+    Ok(if wrong { Done::Wrong } else { Done::Well })
+}
+
+/// What was found, and what was found to be well.
+#[derive(Default)]
+struct Findings(Vec<Finding>, Vec<String>);
+
+#[derive(Serialize)]
+struct Finding {
+    severity: Severity,
+    about: &'static str,
+    message: String,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    Error,
+    Warning,
+}
+
+impl Severity {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+impl Findings {
+    fn error(&mut self, about: &'static str, message: String) {
+        self.0.push(Finding { severity: Severity::Error, about, message });
+    }
+
+    fn warning(&mut self, about: &'static str, message: String) {
+        self.0.push(Finding { severity: Severity::Warning, about, message });
+    }
+
+    fn well(&mut self, what: String) {
+        self.1.push(what);
+    }
+}
+
+fn packs(config: &Config, findings: &mut Findings) {
+    let packs = match Packs::load(config.builtin_rules, &config.rules) {
+        Ok(packs) => Arc::new(packs),
+        Err(errors) => {
+            for error in errors.errors {
+                findings.error("rules", error.to_string());
+            }
+            return;
+        }
+    };
+    let now = Timestamp::now();
+    for test in packs.tests() {
+        for difference in run_pack_test(&packs, test, now) {
+            findings.error("rules", format!("{}: this test fails: {difference}", test.place));
+        }
+    }
+    findings.well(format!(
+        "{} rules on {} events, {} tests of packs",
+        packs.rules().rules.len(),
+        packs.events().len(),
+        packs.tests().len()
+    ));
+    if let Err(error) = File::open(&config.suricata_rules) {
+        findings.warning(
+            "suricata_rules",
+            format!(
+                "{}: {error}: whether fast.log's alerts are proven can't be told, so TCP counts as proof; set suricata_rules, or read eve.json",
+                config.suricata_rules.display()
+            ),
+        );
+    }
+}
+
+fn sources(config: &Config, findings: &mut Findings) {
+    let plan = source::plan(config.sources.as_deref(), Path::new("/"));
+    for warning in &plan.warnings {
+        findings.warning("sources", warning.to_string());
+    }
+    let mut read = 0;
+    for planned in plan.sources.iter().filter(|planned| planned.role == Role::Read) {
+        let Input::File(path) = &planned.config.input;
+        match File::open(path) {
+            Ok(_) => read += 1,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => findings.warning(
+                "sources",
+                format!(
+                    "{} isn't there yet; it is read from its beginning as soon as it is",
+                    path.display()
+                ),
+            ),
+            Err(error) => findings.error(
+                "sources",
+                format!(
+                    "{}: {error}: run as root, or give the daemon's user access",
+                    path.display()
+                ),
+            ),
+        }
+    }
+    if read == 0 {
+        findings.warning("sources", "no log can be read now, so nobody would be banned".to_owned());
+    } else {
+        findings.well(format!("{read} sources"));
+    }
+}
+
+fn interfaces(config: &Config, findings: &mut Findings) {
+    let facts = match host::facts() {
+        Ok(facts) => facts,
+        Err(error) => {
+            findings.warning("interfaces", error.to_string());
+            return;
+        }
+    };
+    let known: Vec<&str> = facts.links.iter().map(|link| link.name.as_str()).collect();
+    for name in &config.interfaces {
+        if !known.contains(&name.as_str()) {
+            findings.error(
+                "interfaces",
+                format!(
+                    "expected an interface of this host, got `{name}`; there are {}",
+                    known.join(", ")
+                ),
+            );
+        }
+    }
+    let used =
+        if config.interfaces.is_empty() { &facts.default_interfaces } else { &config.interfaces };
+    if used.is_empty() {
+        findings.error(
+            "interfaces",
+            "this host has no default route, so its outward interface can't be told; name it in interfaces".to_owned(),
+        );
+    } else {
+        findings.well(format!("interfaces {}", used.join(", ")));
+    }
+}
+
+/// Folders that the daemon writes to: there and writable, or to be made.
+fn places(config: &Config, findings: &mut Findings) {
+    for (about, dir) in [("state_dir", &config.state_dir), ("run_dir", &config.run_dir)] {
+        match fs::metadata(dir) {
+            Ok(found) if !found.is_dir() => {
+                findings
+                    .error(about, format!("{}: expected a directory, got a file", dir.display()));
+            }
+            Ok(_) => {
+                if let Err(error) = rustix::fs::access(dir.as_path(), rustix::fs::Access::WRITE_OK)
+                {
+                    findings.error(
+                        about,
+                        format!(
+                            "{}: {}: run as root, or set another one",
+                            dir.display(),
+                            io::Error::from(error)
+                        ),
+                    );
+                }
+            }
+            Err(_) => findings.well(format!("{} will be made", dir.display())),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `ravelin list`: the bans, also from the pinned maps alone when the daemon is dead.
+
+use std::collections::HashMap;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+
+use anyhow::bail;
+
+use super::args::List;
+use super::{Done, setup, table};
+use crate::blocklist::{Clock, Pinned};
+use crate::config::Config;
+use crate::control::{self, ClientError, ListedBan, Request, Response};
+use crate::daemon::listed;
+use crate::event::{BanOrder, Target, Timestamp};
+use crate::store::{Reader, StoreError};
+
+pub(super) fn run(config: Option<&Path>, args: &List) -> anyhow::Result<Done> {
+    let config = setup::config(config)?;
+    let (bans, alive) = match control::request(&config.run_dir, &Request::List) {
+        Ok(Response::List { bans }) => (bans, true),
+        Ok(Response::Refused { message }) => bail!("{message}"),
+        Ok(other) => bail!("expected an answer to `list`, got {other:?}"),
+        Err(ClientError::NotRunning { .. }) => (without_daemon(&config)?, false),
+        Err(error) => return Err(error.into()),
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &bans)?;
+        writeln!(out)?;
+    } else {
+        print(&mut out, &bans, Timestamp::now())?;
+        if !alive {
+            writeln!(
+                out,
+                "\nNo daemon runs; these bans stand in the kernel and lapse by themselves."
+            )?;
+        }
+    }
+    out.flush()?;
+    Ok(Done::Well)
+}
+
+fn print(out: &mut impl io::Write, bans: &[ListedBan], now: Timestamp) -> io::Result<()> {
+    if bans.is_empty() {
+        return writeln!(out, "Nobody is banned.");
+    }
+    let rows: Vec<[String; 6]> = bans
+        .iter()
+        .map(|ban| {
+            [
+                ban.target.to_string(),
+                left(ban.expires.as_deref(), now),
+                table::grouped(ban.dropped_packets),
+                table::bytes(ban.dropped_bytes),
+                ban.rule.map_or_else(|| ban.origin.clone(), |rule| rule.to_string()),
+                ban.reason.clone(),
+            ]
+        })
+        .collect();
+    table::write(out, ["TARGET", "LEFT", "DROPPED", "BYTES", "BY", "REASON"], &rows)
+}
+
+fn left(expires: Option<&str>, now: Timestamp) -> String {
+    let Some(expires) = expires else { return "permanent".to_owned() };
+    match expires.parse::<jiff::Timestamp>() {
+        Ok(expires) => table::span(Timestamp::from_micros(expires.as_microsecond()).since(now)),
+        Err(_) => expires.to_owned(),
+    }
+}
+
+/// The kernel knows what is dropped, the database why.
+fn without_daemon(config: &Config) -> anyhow::Result<Vec<ListedBan>> {
+    let entries = Pinned::open(&config.bpf_dir)?.entries()?;
+    let known = known(config).unwrap_or_else(|error| {
+        tracing::warn!(%error, "The database can't be read; the bans' reasons are unknown.");
+        HashMap::new()
+    });
+    Ok(listed(&entries, |target| known.get(&target), &Clock::read(), Timestamp::now()))
+}
+
+fn known(config: &Config) -> Result<HashMap<Target, BanOrder>, StoreError> {
+    let mut known = HashMap::new();
+    Reader::open(&config.state_dir)?.bans(|ban| {
+        known.insert(ban.order.target, ban.order);
+    })?;
+    Ok(known)
+}

@@ -1,0 +1,60 @@
+//! What several commands begin with.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use jiff::tz::TimeZone;
+
+use super::args::When;
+use crate::config::Config;
+use crate::daemon;
+use crate::engine::Engine;
+use crate::event::Timestamp;
+use crate::format::{Decoder, Selection};
+use crate::host::{self, Facts};
+use crate::policy::SuricataProof;
+use crate::rules::Packs;
+use crate::source::{LineCap, WholeLines};
+
+/// The configuration, or what is wrong with it.
+pub(super) fn config(path: Option<&Path>) -> anyhow::Result<Config> {
+    Ok(Config::load(path)?)
+}
+
+/// A fresh engine for `explain` and `replay`: the configuration and this host's own addresses, no state.
+pub(super) fn engine(config: &Config) -> anyhow::Result<Engine> {
+    let packs = Packs::load(config.builtin_rules, &config.rules)?;
+    // A container or a namespace may refuse netlink; the configured `home` still holds then.
+    let facts = host::facts().unwrap_or_else(|error| {
+        tracing::warn!(%error, "This host's own addresses are unknown; only `home` is ours.");
+        Facts::default()
+    });
+    let network = daemon::network_of(&facts, config);
+    let proof = SuricataProof::load(&config.suricata_rules)
+        .unwrap_or_else(|_unreadable| SuricataProof::unknown());
+    Ok(Engine::new(Arc::new(packs), config, network, proof))
+}
+
+/// A decoder for lines that come from no configured source, and the time at which they are read.
+pub(super) fn decoder(format: Selection, when: &When) -> anyhow::Result<(Decoder, Timestamp)> {
+    let zone = match &when.tz {
+        None => TimeZone::system(),
+        Some(name) => TimeZone::get(name).with_context(|| {
+            format!("--tz: expected a zone such as Europe/Berlin or UTC, got `{name}`")
+        })?,
+    };
+    let now =
+        when.now.map_or_else(Timestamp::now, |now| Timestamp::from_micros(now.as_microsecond()));
+    Ok((Decoder::new(format, zone), now))
+}
+
+/// A file, or standard input for `-`.
+pub(super) fn input(file: &Path) -> anyhow::Result<WholeLines> {
+    // eve.json may be behind any name.
+    Ok(if file == Path::new("-") {
+        WholeLines::stdin(LineCap::EVE)
+    } else {
+        WholeLines::open(file, LineCap::EVE)?
+    })
+}

@@ -1,0 +1,196 @@
+//! What goes over the socket; [`Status`] and [`ListedBan`] are also what `--json` prints.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Target;
+
+/// What a client may ask.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// How are you.
+    Status,
+    /// Bans with their counters.
+    List,
+    /// Ban by hand.
+    Ban {
+        /// Address or prefix.
+        target: Target,
+        /// Seconds; none: permanent.
+        ttl_s: Option<u64>,
+        /// What the admin says it is for.
+        reason: String,
+        /// Also a prefix that is shorter than /8 (v6 /32).
+        force: bool,
+    },
+    /// Lift one ban and forgive its offences.
+    Unban {
+        /// As listed.
+        target: Target,
+    },
+    /// Lift all.
+    UnbanAll,
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "response", rename_all = "kebab-case")]
+pub enum Response {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::List`].
+    List {
+        /// Sorted by time of the ban.
+        bans: Vec<ListedBan>,
+    },
+    /// To [`Request::Ban`].
+    Banned {
+        /// What is dropped now.
+        target: Target,
+        /// RFC 3339; none: permanent.
+        expires: Option<String>,
+        /// Prefixes inside it that go on passing.
+        passing: Vec<String>,
+    },
+    /// To [`Request::Unban`] and [`Request::UnbanAll`].
+    Unbanned {
+        /// How many bans were lifted.
+        lifted: u64,
+    },
+    /// It isn't done, and why.
+    Refused {
+        /// One line: place, value, remedy.
+        message: String,
+    },
+}
+
+/// One ban, as `list --json` prints it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ListedBan {
+    /// With its prefix length.
+    pub target: Target,
+    /// `rule`, `hand`, `fleet`, `feed:NAME`, `adopted`.
+    pub origin: String,
+    /// RFC 3339.
+    pub since: String,
+    /// RFC 3339; null: permanent.
+    pub expires: Option<String>,
+    /// The rule that decided.
+    pub rule: Option<u32>,
+    /// Its level.
+    pub level: Option<u8>,
+    /// One line for people.
+    pub reason: String,
+    /// Which ban of this target it is.
+    pub offences: u32,
+    /// Since the ban began.
+    pub dropped_packets: u64,
+    /// Since the ban began; frame lengths.
+    pub dropped_bytes: u64,
+}
+
+/// Whether the host is protected.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// As configured.
+    Enforcing,
+    /// Decides and reports, bans nobody, as configured.
+    Observing,
+    /// Not as configured; `health` says why.
+    Degraded,
+    /// Not at all.
+    Off,
+}
+
+impl State {
+    /// The contract's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforcing => "enforcing",
+            Self::Observing => "observing",
+            Self::Degraded => "degraded",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// What `status --json` prints.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Status {
+    /// Of the daemon.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Since it started.
+    pub uptime_s: u64,
+    /// In one word.
+    pub state: State,
+    /// What is wrong; empty when all is well.
+    pub health: Vec<HealthItem>,
+    /// Where the program is attached.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// How many stand.
+    pub bans: u64,
+    /// What is read.
+    pub sources: Vec<SourceStatus>,
+    /// What became of the mails.
+    pub mail: MailStatus,
+    /// What became of the packets, on all interfaces.
+    pub packets: PacketStatus,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct HealthItem {
+    /// A stable word: `source-unreadable`.
+    pub code: String,
+    /// RFC 3339.
+    pub since: String,
+    /// What is wrong and what mends it.
+    pub remedy: String,
+}
+
+/// An interface.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct InterfaceStatus {
+    /// `eth0`.
+    pub name: String,
+    /// `native` or `generic`.
+    pub mode: String,
+}
+
+/// A source.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SourceStatus {
+    /// Its path.
+    pub name: String,
+    /// `reading`, `waiting`, `standby` or what is wrong.
+    pub state: String,
+    /// Lines taken in since the start.
+    pub lines: u64,
+    /// Bytes taken in since the start.
+    pub bytes: u64,
+    /// Bytes written that aren't read yet.
+    pub lag_bytes: u64,
+}
+
+/// The mails.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct MailStatus {
+    /// Not sent yet.
+    pub queued: u64,
+    /// Accepted by the relay.
+    pub sent: u64,
+    /// Refused for good.
+    pub failed: u64,
+}
+
+/// The packets.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PacketStatus {
+    /// Went through.
+    pub passed: u64,
+    /// Did not.
+    pub dropped: u64,
+}

@@ -1,0 +1,279 @@
+//! Entries by owner: a slab with an index, bounded in number and in bytes.
+//!
+//! Attackers choose how many owners there are. A full table forgets the least suspicious of the next few
+//! entries that its hand points to: nobody gets rid of a heavy offender by inventing light ones, and the
+//! choice doesn't depend on the (seeded) hash, so that a replay forgets the same.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+use super::entry::Entry;
+use super::owner::Owner;
+
+/// How many entries are compared before one is forgotten.
+const SAMPLE: usize = 8;
+
+/// How many entries each new one looks at, for ones that don't matter any more.
+const SWEEP: usize = 2;
+
+/// All evidence.
+#[derive(Debug)]
+pub(super) struct Table {
+    index: HashTable<u32>,
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    /// The entries of the event at hand: they stay.
+    pinned: SmallVec<[Slot; 4]>,
+    hasher: RandomState,
+    hand: usize,
+    max_entries: usize,
+    max_bytes: usize,
+    /// What the entries hold beside themselves.
+    bytes: usize,
+    evicted: u64,
+    /// In milliseconds.
+    half_life: f64,
+    /// After so many milliseconds windows and cooldowns are over.
+    horizon: i64,
+}
+
+/// Where an entry is, until the next insertion.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Slot(u32);
+
+impl Table {
+    pub(super) fn new(max_entries: usize, max_bytes: usize, half_life: f64) -> Self {
+        Self {
+            index: HashTable::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            pinned: SmallVec::new(),
+            hasher: RandomState::new(),
+            hand: 0,
+            max_entries: max_entries.clamp(1, u32::MAX as usize),
+            max_bytes,
+            bytes: 0,
+            evicted: 0,
+            half_life,
+            horizon: 0,
+        }
+    }
+
+    /// After so many milliseconds windows and cooldowns are over.
+    pub(super) const fn set_horizon(&mut self, horizon: i64) {
+        self.horizon = horizon;
+    }
+
+    /// The seeded hash of a key, for those who need another.
+    pub(super) const fn hasher(&self) -> &RandomState {
+        &self.hasher
+    }
+
+    pub(super) const fn half_life(&self) -> f64 {
+        self.half_life
+    }
+
+    pub(super) fn find(&self, owner: Owner) -> Option<Slot> {
+        let hash = self.hasher.hash_one(owner);
+        self.index.find(hash, |at| self.entries[*at as usize].owner == owner).map(|at| Slot(*at))
+    }
+
+    pub(super) fn entry_mut(&mut self, slot: Slot) -> &mut Entry {
+        &mut self.entries[slot.0 as usize]
+    }
+
+    /// The owner's entry, made where there is none; a full table then forgets another.
+    pub(super) fn find_or_insert(&mut self, owner: Owner, now: i64) -> Slot {
+        if let Some(slot) = self.find(owner) {
+            return slot;
+        }
+        self.sweep(now);
+        if self.len() >= self.max_entries {
+            self.evict(now);
+        }
+        let entry = Entry::new(owner, now);
+        let slot = match self.free.pop() {
+            Some(at) => {
+                self.entries[at as usize] = entry;
+                at
+            }
+            None => {
+                self.entries.push(entry);
+                u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        self.index.insert_unique(hasher.hash_one(owner), slot, |at| {
+            hasher.hash_one(entries[*at as usize].owner)
+        });
+        Slot(slot)
+    }
+
+    /// Keeps an entry from being forgotten until [`Self::settle`].
+    pub(super) fn pin(&mut self, slot: Slot) {
+        if !self.pinned.contains(&slot) {
+            self.pinned.push(slot);
+        }
+    }
+
+    /// An event is done: takes account of what it left in the pinned entries, and lets them go.
+    pub(super) fn settle(&mut self, now: i64) {
+        for at in 0..self.pinned.len() {
+            let entry = &mut self.entries[self.pinned[at].0 as usize];
+            let before = entry.heap_bytes();
+            entry.touch(now, self.half_life);
+            entry.weigh();
+            self.bytes = (self.bytes + entry.heap_bytes()).saturating_sub(before);
+            self.evicted += u64::from(entry.take_dropped());
+        }
+        for _ in 0..SWEEP {
+            if self.bytes > self.max_bytes {
+                self.evict(now);
+            }
+        }
+        self.pinned.clear();
+    }
+
+    /// Forgets an owner.
+    pub(super) fn remove(&mut self, owner: Owner) {
+        if let Some(slot) = self.find(owner) {
+            self.vacate(slot);
+        }
+    }
+
+    /// All entries of owners that `which` picks.
+    pub(super) fn select(&self, which: impl Fn(Owner) -> bool) -> Vec<Owner> {
+        self.entries.iter().map(|entry| entry.owner).filter(|owner| which(*owner)).collect()
+    }
+
+    /// All entries, vacant ones too, to be changed without growing.
+    pub(super) fn for_each(&mut self, mut act: impl FnMut(&mut Entry)) {
+        self.bytes = 0;
+        for entry in &mut self.entries {
+            act(entry);
+            entry.weigh();
+            self.bytes += entry.heap_bytes();
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Entries and windows that were forgotten to make room.
+    pub(super) const fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// About what the table takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.index.capacity() * (size_of::<u32>() + 1)
+    }
+
+    /// Looks at the next few entries and drops what doesn't matter any more.
+    fn sweep(&mut self, now: i64) {
+        for _ in 0..SWEEP {
+            let Some(slot) = self.next() else { return };
+            if self.entries[slot.0 as usize].lapsed(now, self.horizon, self.half_life) {
+                self.vacate(slot);
+            }
+        }
+    }
+
+    fn evict(&mut self, now: i64) {
+        let mut least: Option<(f64, Slot)> = None;
+        for _ in 0..SAMPLE {
+            let Some(slot) = self.next() else { break };
+            let suspicion = self.entries[slot.0 as usize].suspicion(now, self.half_life);
+            if least.is_none_or(|(least, _)| suspicion < least) {
+                least = Some((suspicion, slot));
+            }
+        }
+        if let Some((_, slot)) = least {
+            self.vacate(slot);
+            self.evicted += 1;
+        }
+    }
+
+    /// The next occupied entry that the hand comes to.
+    fn next(&mut self) -> Option<Slot> {
+        for _ in 0..self.entries.len().min(4 * SAMPLE) {
+            self.hand = (self.hand + 1) % self.entries.len();
+            let slot = Slot(u32::try_from(self.hand).unwrap_or(u32::MAX));
+            if self.entries[self.hand].owner != Owner::VACANT && !self.pinned.contains(&slot) {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    fn vacate(&mut self, slot: Slot) {
+        let entry = std::mem::replace(self.entry_mut(slot), Entry::new(Owner::VACANT, 0));
+        self.bytes = self.bytes.saturating_sub(entry.heap_bytes());
+        let hash = self.hasher.hash_one(entry.owner);
+        if let Ok(occupied) = self.index.find_entry(hash, |at| *at == slot.0) {
+            occupied.remove();
+            self.free.push(slot.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlator::track::Evidence;
+    use crate::event::Target;
+
+    fn owner(n: u32) -> Owner {
+        Owner::target(Target::of_address(std::net::Ipv4Addr::from_bits(n).into()))
+    }
+
+    fn feed(table: &mut Table, n: u32, now: i64, act: impl FnOnce(&mut Entry)) {
+        let slot = table.find_or_insert(owner(n), now);
+        table.pin(slot);
+        act(table.entry_mut(slot));
+        table.settle(now);
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_least_suspicious() {
+        let mut table = Table::new(100, usize::MAX, 600_000.0);
+        for n in 0..100 {
+            let points = if n % 10 == 0 { 50.0 } else { 1.0 };
+            feed(&mut table, n, 0, |entry| entry.add(points, points, 0, 600_000.0));
+        }
+        for n in 1_000..11_000 {
+            feed(&mut table, n, 1, |entry| entry.add(1.0, 1.0, 1, 600_000.0));
+            assert_eq!(table.len(), 100);
+        }
+        assert_eq!(table.evicted(), 10_000);
+        for n in (0..100).step_by(10) {
+            assert!(table.find(owner(n)).is_some(), "{n} was heavy");
+        }
+    }
+
+    #[test]
+    fn it_is_bounded_in_bytes_and_drops_what_has_lapsed() {
+        let mut table = Table::new(1_000, 10_000, 1_000.0);
+        table.set_horizon(1_000);
+        for n in 0..1_000 {
+            feed(&mut table, n, 0, |entry| assert!(!entry.quiet(1, 0, Evidence::All, 0, 9)));
+            assert!(table.bytes <= 10_000);
+        }
+        assert!(table.evicted() > 0 && table.len() > 500);
+        let before = table.len();
+        for n in 2_000..3_000 {
+            feed(&mut table, n, 1_000_000, |_| ());
+        }
+        let old = table.select(|of| (0..1_000).any(|n| of == owner(n))).len();
+        assert!(old < before / 2, "{old} of {before}");
+        for n in 0..4_000 {
+            table.remove(owner(n));
+        }
+        assert_eq!((table.len(), table.bytes), (0, 0));
+    }
+}

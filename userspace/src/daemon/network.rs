@@ -1,0 +1,73 @@
+//! What policy has to know of the host, out of the host's facts and the configuration.
+
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::host::Facts;
+use crate::policy::Network;
+
+/// A resolver that doesn't answer doesn't hold up the start.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Addresses, gateways, resolvers, own links, and the mail relay.
+pub fn of(facts: &Facts, config: &Config) -> Network {
+    Network {
+        addresses: facts.addresses.iter().map(|address| address.net.addr()).collect(),
+        gateways: facts.gateways.iter().copied().collect(),
+        resolvers: facts.resolvers.iter().copied().collect(),
+        relays: relays(&config.mail.relay),
+        on_link: facts.on_link_v6.iter().copied().collect(),
+        inside: facts.container_subnets.iter().copied().collect(),
+    }
+}
+
+/// The relay's addresses, as far as they can be had now.
+fn relays(url: &str) -> Vec<IpAddr> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split('/').next().unwrap_or(authority);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or(v6),
+        None => host.split(':').next().unwrap_or(host),
+    };
+    if let Ok(addr) = host.parse() {
+        return vec![addr];
+    }
+    let (found, answer) = mpsc::channel();
+    let host = host.to_owned();
+    let asked = thread::Builder::new().name("resolve-relay".to_owned()).spawn(move || {
+        let addresses = (host.as_str(), 25).to_socket_addrs();
+        // Nobody waits any more where it took too long.
+        drop(found.send(addresses.map(|addresses| addresses.map(|addr| addr.ip()).collect())));
+    });
+    match asked.map(|_| answer.recv_timeout(PATIENCE)) {
+        Ok(Ok(Ok(addresses))) => addresses,
+        _ => {
+            tracing::warn!(
+                relay = url,
+                "The relay's address can't be resolved, so it isn't on the allow list."
+            );
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_relay_in_every_form_of_its_url() {
+        for (url, addr) in [
+            ("smtp://192.0.2.25:25", "192.0.2.25"),
+            ("smtps://user@192.0.2.25", "192.0.2.25"),
+            ("smtp+starttls://a%40b@[2001:db8::25]:587", "2001:db8::25"),
+        ] {
+            assert_eq!(relays(url), [addr.parse::<IpAddr>().unwrap()], "{url}");
+        }
+        assert!(relays("smtp://localhost:25").iter().all(IpAddr::is_loopback));
+    }
+}

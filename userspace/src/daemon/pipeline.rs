@@ -1,0 +1,554 @@
+//! The engine's thread: takes batches and commands in turn, makes bans, and hands what happened to the
+//! store. It waits for nothing but work.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use ravelin_common::DropEvent;
+use tokio::sync::watch;
+
+use super::evidence::Recent;
+use super::health::Health;
+use super::logline::{BanLine, UnbanLine};
+use super::sources::Sources;
+use crate::blocklist::{Blocklist, BlocklistError, Clock};
+use crate::config::Config;
+use crate::control::Asked;
+use crate::engine::{Engine, Outcome};
+use crate::event::{BanOrder, Line, Target, Timestamp, Value, Verdict};
+use crate::format::Undecodable;
+use crate::mail::{self, AlertNotice, MailHealth, Notice, Started, Stopped};
+use crate::source::{Batch, Inbox, Loss, Received, Report};
+use crate::store::{self, AlertRecord, Effect, Evidence};
+
+/// How often time itself is looked after: lapses, what waits for the rate, health.
+const TICK: Duration = Duration::from_millis(250);
+/// A live source's stamps may be this far off.
+const SKEW: Duration = Duration::from_secs(60);
+/// Alerts from this level on are kept in the history.
+const HISTORY_LEVEL: u8 = 7;
+
+/// What is asked of the engine's thread beside lines.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Over the control socket.
+    Asked(Asked),
+    /// The kernel dropped a packet.
+    Dropped(DropEvent),
+    /// Finish what was begun and end.
+    Stop {
+        /// For the mail.
+        reason: &'static str,
+    },
+}
+
+/// Where bans go.
+pub(super) enum Enforcement {
+    /// Into the kernel.
+    Kernel(Box<Blocklist>),
+    /// Nowhere.
+    Observe,
+}
+
+impl Enforcement {
+    pub(super) fn kernel(&mut self) -> Option<&mut Blocklist> {
+        match self {
+            Self::Kernel(blocklist) => Some(blocklist),
+            Self::Observe => None,
+        }
+    }
+}
+
+/// What a pipeline is made of.
+pub(super) struct Parts {
+    pub(super) engine: Engine,
+    pub(super) enforcement: Enforcement,
+    /// Those that stand.
+    pub(super) bans: HashMap<Target, BanOrder>,
+    pub(super) sources: Sources,
+    pub(super) store: store::Handle,
+    pub(super) mail: mail::Policy,
+    pub(super) mail_health: watch::Receiver<MailHealth>,
+    pub(super) health: Health,
+    pub(super) config: Config,
+}
+
+/// The engine's thread.
+pub(super) struct Pipeline {
+    pub(super) parts: Parts,
+    pub(super) started: Instant,
+    recent: Recent,
+    /// Bans that haven't dropped a packet yet, with when they entered the kernel.
+    undropped: HashMap<Target, Timestamp>,
+    /// The database was begun anew at that moment, and has all bans again.
+    renewed: Option<Timestamp>,
+}
+
+impl Pipeline {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            started: Instant::now(),
+            recent: Recent::default(),
+            undropped: HashMap::new(),
+            renewed: None,
+        }
+    }
+
+    /// Says in log and mail that the host is protected from now on.
+    pub(super) fn announce_start(&mut self) {
+        let interfaces = self.interfaces();
+        let sources: Vec<String> = self
+            .parts
+            .sources
+            .active
+            .iter()
+            .map(|source| format!("{} {}", source.format, source.name))
+            .collect();
+        let mode = match self.parts.enforcement {
+            Enforcement::Kernel(_) => "enforce",
+            Enforcement::Observe => "observe",
+        };
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            mode,
+            bans = self.parts.bans.len(),
+            sources = sources.join(", "),
+            "Ready."
+        );
+        let warnings = self.parts.health.items().into_iter().map(|item| item.remedy).collect();
+        // The start mail tells them.
+        drop(self.parts.health.news());
+        self.mail(&Notice::Started(Started {
+            at: Timestamp::now(),
+            mode: mode.to_owned(),
+            interfaces: interfaces
+                .into_iter()
+                .map(|interface| (interface.name, interface.mode))
+                .collect(),
+            sources,
+            bans: self.parts.bans.len() as u64,
+            warnings,
+        }));
+    }
+
+    /// Works until told to stop.
+    pub(super) fn run(&mut self, inbox: &Inbox<Command>) {
+        let mut tick = Instant::now();
+        loop {
+            match inbox.receive(Some(tick)) {
+                Received::Batch(batch) => self.batch(&batch),
+                Received::Command(Command::Asked(asked)) => {
+                    let response = self.answer(asked.request);
+                    // A client that went away doesn't want it any more.
+                    drop(asked.answer.send(response));
+                }
+                Received::Command(Command::Dropped(event)) => self.dropped(&event),
+                Received::Command(Command::Stop { reason }) => {
+                    self.stop(reason);
+                    return;
+                }
+                Received::Deadline => {}
+            }
+            let now = Instant::now();
+            if now >= tick {
+                self.tick();
+                tick = now + TICK;
+            }
+        }
+    }
+
+    /// Lines and their effects, committed with the position behind them.
+    fn batch(&mut self, batch: &Batch) {
+        let mut effects = Vec::new();
+        let at = batch.source.index();
+        for report in &batch.reports {
+            self.report(at, report, &mut effects);
+        }
+        for line in batch.lines() {
+            self.line(at, line, &mut effects);
+        }
+        let Some(source) = self.parts.sources.active.get_mut(at) else { return };
+        source.caught_up = source.status.row().lag_bytes == 0;
+        effects.push(Effect::Position(store::Position {
+            source: source.name.clone(),
+            place: batch.position.to_string(),
+        }));
+        self.parts.store.push(effects);
+    }
+
+    fn line(&mut self, at: usize, line: Line<'_>, effects: &mut Vec<Effect>) {
+        let Some(source) = self.parts.sources.active.get_mut(at) else { return };
+        let record = match source.decoder.decode(line) {
+            Ok(record) => record,
+            Err(Undecodable::Empty | Undecodable::NotAnAlert) => return,
+            Err(error @ Undecodable::Malformed { .. }) => {
+                tracing::debug!(source = source.name, %error, "A line can't be decoded.");
+                return;
+            }
+        };
+        let mut record = record;
+        if source.caught_up
+            && let Some(time) = record.time
+        {
+            let skewed = line.arrived.since(time) > SKEW || time.since(line.arrived) > SKEW;
+            if skewed {
+                record.time = None;
+            }
+            if skewed != source.skewed {
+                source.skewed = skewed;
+                if skewed {
+                    self.parts.health.note(
+                        "clock-skew",
+                        &source.name,
+                        format!(
+                            "{}: its stamps are more than a minute off ({time}, read at {}), so the time of arrival is used: check the clock and time zone of what writes it",
+                            source.name, line.arrived
+                        ),
+                    );
+                } else {
+                    self.parts.health.clear("clock-skew", &source.name);
+                }
+            }
+        }
+        let name = source.name.clone();
+        let host = record.host.map(|host| String::from_utf8_lossy(host).into_owned());
+        let outcome = self.parts.engine.step(&record, line.arrived);
+        if outcome.fired.alerts.is_empty() && outcome.verdict == Verdict::Nothing {
+            return;
+        }
+        let evidence = match outcome.target {
+            Some(target) => {
+                self.recent.note(target, line.bytes);
+                self.recent.of(target)
+            }
+            None => {
+                let mut evidence = Evidence::default();
+                evidence.push(line.bytes);
+                evidence
+            }
+        };
+        let notices = notices(&outcome, name, host, &evidence, self.parts.config.mail.level);
+        let told = records(&outcome, &evidence);
+        let verdict = outcome.verdict.clone();
+        drop(outcome);
+        match verdict {
+            Verdict::Ban(order) => {
+                // The kernel first; what failed there must not look banned.
+                match self.enforce(&order) {
+                    Ok(()) => {
+                        self.recent.forget(order.target);
+                        effects.push(Effect::Banned { order, evidence });
+                    }
+                    Err(()) => self.parts.engine.forgive(order.target, line.arrived),
+                }
+            }
+            Verdict::Lapsed(order) => effects.push(Effect::Late { order, evidence }),
+            Verdict::Nothing | Verdict::Withheld(_) => {}
+        }
+        effects.extend(told.into_iter().map(Effect::Alert));
+        let now = Timestamp::now();
+        for notice in notices {
+            effects.extend(self.parts.mail.entry(&notice, now).map(Effect::Mail));
+        }
+    }
+
+    /// Puts a ban into the kernel, and says so; or says why not.
+    pub(super) fn enforce(&mut self, order: &BanOrder) -> Result<(), ()> {
+        let clock = Clock::read();
+        if let Some(blocklist) = self.parts.enforcement.kernel() {
+            match blocklist.insert(order.target, clock.expiry(order.expires())) {
+                Ok(_) => self.parts.health.clear("map-full", ""),
+                Err(error) => {
+                    self.refused(order, &error);
+                    return Err(());
+                }
+            }
+        }
+        tracing::info!("{}", BanLine(order));
+        self.undropped.insert(order.target, Timestamp::now());
+        self.parts.bans.insert(order.target, order.clone());
+        Ok(())
+    }
+
+    fn refused(&self, order: &BanOrder, error: &BlocklistError) {
+        tracing::error!(target = %order.target, %error, "A ban was refused by the kernel.");
+        if matches!(error, BlocklistError::Full { .. }) {
+            self.parts.health.degrade("map-full", "", error.to_string());
+        } else {
+            self.parts.health.degrade("ban-refused", "", error.to_string());
+        }
+    }
+
+    /// A drop was announced: is it the first of its ban?
+    fn dropped(&mut self, event: &DropEvent) {
+        if self.undropped.is_empty() {
+            return;
+        }
+        let source = Ipv6Addr::from(event.source);
+        let source = source.to_ipv4_mapped().map_or(IpAddr::V6(source), IpAddr::V4);
+        let Some((target, entered)) = self
+            .undropped
+            .get_key_value(&Target::of_address(source))
+            .or_else(|| self.undropped.get_key_value(&self.parts.engine.policy().target(source)))
+            .or_else(|| self.undropped.iter().find(|(target, _)| target.contains(source)))
+            .map(|(target, entered)| (*target, *entered))
+        else {
+            return;
+        };
+        let first = Clock::read().wall_at(event.time_ns);
+        let since = self.parts.bans.get(&target).map_or(entered, |order| order.since);
+        self.undropped.remove(&target);
+        tracing::info!(
+            "first-drop target={target} after_line_us={} after_ban_us={}",
+            first.since(since).as_micros(),
+            first.since(entered).as_micros()
+        );
+    }
+
+    fn report(&mut self, at: usize, report: &Report, effects: &mut Vec<Effect>) {
+        let Some(source) = self.parts.sources.active.get_mut(at) else { return };
+        let name = source.name.clone();
+        let health = &self.parts.health;
+        match report {
+            Report::Failed { error } => health.degrade(
+                "source-unreadable",
+                &name,
+                format!("{name}: {error}; it is tried again: give the daemon access to it"),
+            ),
+            Report::Recovered => health.clear("source-unreadable", &name),
+            Report::Unwatched { error } => health.note(
+                "source-polled",
+                &name,
+                format!("{name}: inotify fails ({error}), so it is polled: raise fs.inotify.max_user_watches"),
+            ),
+            _ => tracing::info!(source = name, "The log: {report}."),
+        }
+        if report.loss() != Loss::None {
+            tracing::warn!(source = name, "Lines may be lost: {report}.");
+            let notice = Notice::Degraded(mail::Degraded {
+                at: Timestamp::now(),
+                code: "lines-lost".to_owned(),
+                level: 8,
+                what: format!("{name}: {report}"),
+                remedy: "rotate logs by renaming (no copytruncate), and keep one old file uncompressed (delaycompress)".to_owned(),
+            });
+            effects.extend(self.parts.mail.entry(&notice, Timestamp::now()).map(Effect::Mail));
+        }
+    }
+
+    /// What only time brings.
+    fn tick(&mut self) {
+        let now = Timestamp::now();
+        self.sweep(now);
+        for order in self.parts.engine.policy_mut().release(now) {
+            if self.enforce(&order).is_ok() {
+                self.parts.engine.banned(&order);
+                let evidence = self.recent.of(order.target);
+                self.parts.store.push([Effect::Banned { order, evidence }]);
+            }
+        }
+        self.parts.engine.policy_mut().expire(now);
+        self.look_at_store();
+        self.look_at_mail();
+        for notice in self.parts.health.news() {
+            self.mail(&notice);
+        }
+    }
+
+    fn sweep(&mut self, now: Timestamp) {
+        let Some(blocklist) = self.parts.enforcement.kernel() else {
+            self.parts.bans.retain(|_, order| order.expires().is_none_or(|expires| expires > now));
+            return;
+        };
+        let lapsed = match blocklist.sweep(&Clock::read()) {
+            Ok(lapsed) => {
+                self.parts.health.clear("sweep", "");
+                lapsed
+            }
+            Err(error) => {
+                self.parts.health.note("sweep", "", error.to_string());
+                return;
+            }
+        };
+        let effects: Vec<Effect> = lapsed
+            .into_iter()
+            .map(|ban| {
+                let (target, packets, bytes) = (ban.target, ban.packets, ban.bytes);
+                self.parts.bans.remove(&target);
+                self.undropped.remove(&target);
+                tracing::info!("{}", UnbanLine { target, by: "ttl", packets, bytes });
+                Effect::Lapsed { target, at: now, packets, bytes }
+            })
+            .collect();
+        if !effects.is_empty() {
+            self.parts.store.push(effects);
+        }
+    }
+
+    fn look_at_store(&mut self) {
+        let fares = self.parts.store.health();
+        let health = &self.parts.health;
+        match &fares.failing {
+            Some((_, error)) => health.degrade(
+                "database-failing",
+                "",
+                format!("{error}; bans go on, what happened is kept in memory and written when the disk works again"),
+            ),
+            None => health.clear("database-failing", ""),
+        }
+        if fares.let_go > 0 {
+            health.note(
+                "history-lost",
+                "",
+                format!(
+                    "{} entries of the history were let go while the database couldn't be written",
+                    fares.let_go
+                ),
+            );
+        }
+        if let Some((at, aside)) = fares.renewed
+            && self.renewed != Some(at)
+        {
+            self.renewed = Some(at);
+            health.note(
+                "database-renewed",
+                "",
+                format!("the database was damaged; it is set aside as {aside}, and a fresh one has all standing bans"),
+            );
+            let bans: Vec<Effect> = self
+                .parts
+                .bans
+                .values()
+                .map(|order| Effect::Banned { order: order.clone(), evidence: Evidence::default() })
+                .collect();
+            self.parts.store.push(bans);
+        }
+    }
+
+    fn look_at_mail(&mut self) {
+        if !self.parts.mail_health.has_changed().unwrap_or(false) {
+            return;
+        }
+        let fares = self.parts.mail_health.borrow_and_update().clone();
+        match fares.trouble {
+            Some((_, error)) => self.parts.health.note(
+                "mail-undelivered",
+                "",
+                format!("{error}; mail waits in the outbox and is tried again: check mail.relay"),
+            ),
+            None => self.parts.health.clear("mail-undelivered", ""),
+        }
+        if let Some((_, error)) = fares.refused {
+            self.parts.health.note(
+                "mail-refused",
+                "",
+                format!("the relay refused a mail for good: {error}"),
+            );
+        }
+    }
+
+    fn stop(&mut self, reason: &str) {
+        if let Some(blocklist) = self.parts.enforcement.kernel()
+            && let Ok(entries) = blocklist.entries()
+        {
+            let counts: Vec<Effect> = entries
+                .into_iter()
+                .map(|ban| Effect::Counts {
+                    target: ban.target,
+                    packets: ban.packets,
+                    bytes: ban.bytes,
+                })
+                .collect();
+            self.parts.store.push(counts);
+        }
+        self.mail(&Notice::Stopped(Stopped {
+            at: Timestamp::now(),
+            reason: reason.to_owned(),
+            bans: self.parts.bans.len() as u64,
+        }));
+    }
+
+    fn mail(&self, notice: &Notice) {
+        if let Some(entry) = self.parts.mail.entry(notice, Timestamp::now()) {
+            self.parts.store.push([Effect::Mail(entry)]);
+        }
+    }
+}
+
+/// What is worth telling people of an outcome: its alerts, with what was done.
+fn notices(
+    outcome: &Outcome<'_>,
+    source: String,
+    host: Option<String>,
+    evidence: &Evidence,
+    level: u8,
+) -> Vec<Notice> {
+    let done = match &outcome.verdict {
+        Verdict::Ban(order) => mail::Outcome::Banned {
+            target: order.target,
+            since: order.since,
+            until: order.expires(),
+            reason: order.rule.is_none().then(|| order.reason.clone()),
+            offences: order.offences,
+        },
+        Verdict::Withheld(why) => mail::Outcome::Withheld { why: why.as_str().to_owned() },
+        Verdict::Nothing | Verdict::Lapsed(_) => mail::Outcome::Nothing,
+    };
+    let told = outcome
+        .fired
+        .alerts
+        .iter()
+        .filter(|alert| alert.rule.level >= level || alert.rule.mail == Some(true));
+    told.map(|alert| {
+        Notice::Alert(AlertNotice {
+            at: outcome.time,
+            host: host.clone(),
+            source: source.clone(),
+            rule: alert.rule.id,
+            level: alert.rule.level,
+            description: alert.rule.description.clone(),
+            count: alert.count,
+            offender: outcome.offence.offender,
+            fields: outcome.event.as_ref().map(|event| fields(&event.fields)).unwrap_or_default(),
+            outcome: done.clone(),
+            evidence: evidence.clone(),
+            mail: alert.rule.mail,
+        })
+    })
+    .collect()
+}
+
+fn fields(fields: &crate::event::Fields<'_>) -> Vec<(String, String)> {
+    fields
+        .iter()
+        .map(|(name, value)| {
+            let value = match value {
+                Value::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                Value::Number(number) => number.to_string(),
+                Value::Addr(addr) => addr.to_string(),
+            };
+            ((*name).to_owned(), value)
+        })
+        .collect()
+}
+
+/// What is worth remembering of an outcome.
+fn records(outcome: &Outcome<'_>, evidence: &Evidence) -> Vec<AlertRecord> {
+    let withheld = match &outcome.verdict {
+        Verdict::Withheld(why) => Some(*why),
+        _ => None,
+    };
+    let kept = outcome.fired.alerts.iter().filter(|alert| alert.rule.level >= HISTORY_LEVEL);
+    kept.map(|alert| AlertRecord {
+        at: outcome.time,
+        target: outcome.target,
+        rule: Some(alert.rule.id),
+        level: Some(alert.rule.level),
+        description: alert.rule.description.clone(),
+        withheld,
+        evidence: evidence.clone(),
+    })
+    .collect()
+}

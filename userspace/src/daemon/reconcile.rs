@@ -1,0 +1,99 @@
+//! At start: what the database knows and what the kernel holds become one.
+//!
+//! The kernel's entries are adopted with their counts. What only the database knows (after a reboot) is
+//! restored with the remaining time. What only the kernel knows goes on, with origin `adopted`.
+
+use std::collections::HashMap;
+
+use super::DaemonError;
+use super::health::Health;
+use super::pipeline::Enforcement;
+use crate::blocklist::Clock;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
+use crate::policy::Past;
+use crate::store::Store;
+
+/// Gives the bans that stand.
+pub(super) fn bring_together(
+    engine: &mut Engine,
+    enforcement: &mut Enforcement,
+    store: &Store,
+    config: &Config,
+    health: &Health,
+) -> Result<HashMap<Target, BanOrder>, DaemonError> {
+    let now = Timestamp::now();
+    let clock = Clock::read();
+    let mut bans = HashMap::new();
+    store.read().bans(|stored| {
+        if stored.order.expires().is_none_or(|expires| expires > now) {
+            bans.insert(stored.order.target, stored.order);
+        }
+    })?;
+    let mut past = Vec::new();
+    store.read().offences(now.saturating_sub(config.ban.forget_after), |offences| {
+        past.push(Past {
+            target: offences.target,
+            expires: Some(offences.last),
+            offences: offences.count,
+        });
+    })?;
+
+    if let Some(blocklist) = enforcement.kernel() {
+        let allowed = engine.policy().allowed();
+        let outcome = blocklist.set_allowed(&allowed)?;
+        for ban in outcome.removed {
+            tracing::info!(target = %ban.target, "A ban went: its target is allowed now.");
+            bans.remove(&ban.target);
+        }
+        let wanted = bans.values().map(|order| (order.target, clock.expiry(order.expires())));
+        let restored = blocklist.restore(wanted.collect::<Vec<_>>())?;
+        for (target, error) in &restored.refused {
+            tracing::warn!(%target, %error, "A ban couldn't be restored.");
+            bans.remove(target);
+        }
+        if let Some((_, error)) = restored.refused.first() {
+            health.degrade(
+                "restore-incomplete",
+                "",
+                format!(
+                    "{} bans couldn't be restored, the first because: {error}",
+                    restored.refused.len()
+                ),
+            );
+        }
+        blocklist.each(|entry| {
+            if !entry.expires.lapsed(clock.monotonic_ns()) {
+                bans.entry(entry.target).or_insert_with(|| BanOrder {
+                    target: entry.target,
+                    since: now,
+                    ttl: clock
+                        .timestamp(entry.expires)
+                        .map_or(Ttl::Permanent, |expires| Ttl::For(expires.since(now))),
+                    origin: Origin::Adopted,
+                    rule: None,
+                    level: None,
+                    reason: "found in the kernel, unknown to the database".to_owned(),
+                    offences: 0,
+                });
+            }
+        })?;
+        if restored.added > 0 || !bans.is_empty() {
+            tracing::info!(
+                standing = bans.len(),
+                restored = restored.added,
+                "Bans of earlier are in force."
+            );
+        }
+    }
+    engine.policy_mut().restore(past);
+    for order in bans.values() {
+        engine.policy_mut().restore([Past {
+            target: order.target,
+            expires: order.expires(),
+            offences: order.offences,
+        }]);
+    }
+    Ok(bans)
+}

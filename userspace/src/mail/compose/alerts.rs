@@ -1,0 +1,196 @@
+//! A mail about alerts: one offender, or several.
+
+use super::offender::Offender;
+use super::{LINE, Scene, WORDS, by_rule, entries};
+use crate::event::{Target, Withheld};
+use crate::mail::notice::Outcome;
+use crate::mail::text::{counted, span, visible};
+use crate::store::Topic;
+
+/// Offenders told in full.
+const IN_FULL: usize = 20;
+
+pub(super) fn subject(offenders: &[Offender<'_>], topics: &[Topic]) -> String {
+    let what = match offenders {
+        [] => return topics.first().map_or_else(String::new, |topic| topic.topic.clone()),
+        [one] => match one.outcome() {
+            Outcome::Banned { target, since, until: Some(until), .. } => {
+                format!("{target} banned for {}", span(until.since(*since)))
+            }
+            Outcome::Banned { target, until: None, .. } => format!("{target} banned for good"),
+            Outcome::Withheld { .. } | Outcome::Nothing => match one.address {
+                Some(address) => format!("{address} not banned"),
+                None => return one.description(),
+            },
+        },
+        many => {
+            let banned = many.iter().filter(|offender| offender.is_banned()).count();
+            format!("{} offenders, {banned} banned", many.len())
+        }
+    };
+    let why = offenders.first().map(Offender::description).unwrap_or_default();
+    format!("{what}, {why}")
+}
+
+impl Scene {
+    /// All of it.
+    pub(super) fn alerts(&self, body: &mut String, offenders: &[Offender<'_>], topics: &[Topic]) {
+        let told = offenders.iter().map(|offender| offender.alerts.len() as u64).sum::<u64>();
+        let all = entries(topics);
+        if offenders.len() > 1 {
+            let banned = offenders.iter().filter(|offender| offender.is_banned()).count();
+            body.push_str(&format!(
+                "{} offenders, {banned} banned,\n{}.\n\n",
+                offenders.len(),
+                counted(all, "alert")
+            ));
+        }
+        for (index, offender) in offenders.iter().take(IN_FULL).enumerate() {
+            if offenders.len() > 1 {
+                body.push_str(&format!("[{}] ", index + 1));
+            }
+            self.offender(body, offender);
+            body.push('\n');
+        }
+        if offenders.len() > IN_FULL {
+            body.push_str("Also:\n");
+            for offender in &offenders[IN_FULL..] {
+                body.push_str(&format!("  {}\n", self.in_a_line(offender)));
+            }
+            body.push('\n');
+        }
+        if all > told || offenders.len() > IN_FULL {
+            body.push_str("All by rule:\n");
+            by_rule(body, topics);
+            body.push_str("\nMore: ravelin history\n");
+        }
+    }
+
+    /// Everything about one offender.
+    fn offender(&self, body: &mut String, offender: &Offender<'_>) {
+        let Some(first) = offender.alerts.first() else { return };
+        body.push_str(&self.done(offender));
+        body.push_str("\n\n");
+        for (alert, times) in offender.rules() {
+            body.push_str(&format!("{}\n", visible(&alert.description, WORDS)));
+            body.push_str(&format!("rule {}, level {}", alert.rule, alert.level));
+            if alert.count > 1 {
+                body.push_str(&format!(", {} events", alert.count));
+            }
+            if times > 1 {
+                body.push_str(&format!(", {times} times"));
+            }
+            body.push('\n');
+        }
+        let last = offender.alerts.iter().map(|alert| alert.at).max().unwrap_or(first.at);
+        let from = offender.alerts.iter().map(|alert| alert.at).min().unwrap_or(first.at);
+        body.push_str(&self.local(from));
+        if last.since(from).as_secs() > 0 {
+            body.push_str(&format!("\nto {}", self.local(last)));
+        }
+        body.push('\n');
+        let mut origins: Vec<String> = Vec::new();
+        let mut fields: Vec<String> = Vec::new();
+        for alert in &offender.alerts {
+            let host = alert.host.as_deref().unwrap_or(&self.host);
+            let origin =
+                format!("Received from: {}->{}", visible(host, 64), visible(&alert.source, WORDS));
+            if origins.len() < 5 && !origins.contains(&origin) {
+                origins.push(origin);
+            }
+            for (name, value) in &alert.fields {
+                let field = format!("{}: {}", visible(name, 32), visible(value, 64));
+                if fields.len() < 8 && !fields.contains(&field) {
+                    fields.push(field);
+                }
+            }
+        }
+        for line in origins.iter().chain(&fields) {
+            body.push_str(&format!("{line}\n"));
+        }
+        let lines = offender.lines();
+        if !lines.is_empty() {
+            body.push_str("\nLog:\n");
+            for line in lines {
+                body.push_str(&format!("  {}\n", visible(line, LINE)));
+            }
+        }
+        if let Some(target) = offender.target() {
+            body.push('\n');
+            if offender.is_banned() {
+                body.push_str(&format!("Undo:  ravelin unban {target}\n"));
+            }
+            body.push_str(&format!(
+                "Allow: ravelin allow {target}\nStory: ravelin show {target}\n"
+            ));
+        }
+    }
+
+    /// What was done about an offender.
+    fn done(&self, offender: &Offender<'_>) -> String {
+        let whom = offender.name();
+        match offender.outcome() {
+            Outcome::Banned { target, since, until, reason, offences } => {
+                let whom = target.to_string();
+                let seen = offender
+                    .address
+                    .filter(|_| !is_whole(*target))
+                    .map(|address| format!("\n(seen: {address})"));
+                let why = reason.as_deref().map(|why| format!("\n({})", visible(why, WORDS)));
+                let which = (*offences > 1).then(|| format!("\n(its ban number {offences})"));
+                let notes: String = [seen, why, which].into_iter().flatten().collect();
+                match until {
+                    Some(until) => format!(
+                        "{whom} is banned for {},\nuntil {}.{notes}",
+                        span(until.since(*since)),
+                        self.local(*until)
+                    ),
+                    None => format!("{whom} is banned for good.{notes}"),
+                }
+            }
+            Outcome::Withheld { why } => format!("{whom} is not banned:\n{}.", withheld(why)),
+            Outcome::Nothing => match offender.address {
+                Some(_) => format!("{whom} is not banned:\nno rule called for it."),
+                None => "No address to ban.".to_owned(),
+            },
+        }
+    }
+
+    /// An offender among many.
+    pub(super) fn in_a_line(&self, offender: &Offender<'_>) -> String {
+        let done = match offender.outcome() {
+            Outcome::Banned { until: Some(until), .. } => {
+                format!("banned until {}", self.local(*until))
+            }
+            Outcome::Banned { until: None, .. } => "banned for good".to_owned(),
+            Outcome::Withheld { why } => format!("not banned ({})", visible(why, 20)),
+            Outcome::Nothing => "not banned".to_owned(),
+        };
+        let alerts = counted(offender.alerts.len() as u64, "alert");
+        format!("{}: level {}, {alerts}, {done}", offender.name(), offender.level())
+    }
+}
+
+/// Whether a target is one address.
+fn is_whole(target: Target) -> bool {
+    target.net().prefix_len() == target.net().max_prefix_len()
+}
+
+/// Why no ban came, in words; what we don't know is shown as it is.
+fn withheld(why: &str) -> String {
+    const WORDS: [(Withheld, &str); 9] = [
+        (Withheld::Allowed, "it is on the allow list"),
+        (Withheld::Unproven, "the evidence could have been\nspoofed (unproven)"),
+        (Withheld::Outbound, "our side opened the connection\n(outbound)"),
+        (Withheld::Private, "it is a private address"),
+        (Withheld::Ambiguous, "more than one address could be meant\n(ambiguous)"),
+        (Withheld::Already, "a ban of it stands already"),
+        (Withheld::Rate, "too many bans a minute; it queues\n(ban.max_per_minute)"),
+        (Withheld::LiveSession, "somebody is logged in from there\n(live-session)"),
+        (Withheld::Observe, "ravelin only observes (mode: observe)"),
+    ];
+    WORDS
+        .iter()
+        .find(|(known, _)| known.as_str() == why)
+        .map_or_else(|| visible(why, 64), |(_, words)| (*words).to_owned())
+}

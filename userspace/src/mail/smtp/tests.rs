@@ -1,0 +1,198 @@
+//! Against relays of our own, which behave as told.
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::config::MailConfig;
+use crate::event::Timestamp;
+use crate::store::{Draft, Store};
+
+/// What a relay does wrong.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    None,
+    Greeting(&'static str),
+    Recipient(&'static str, &'static str),
+    Sender(&'static str),
+    Data(&'static str),
+    Taken(&'static str),
+    CutInData,
+}
+
+/// Serves one connection; gives what it took.
+async fn relay(fault: Fault) -> (u16, tokio::task::JoinHandle<Option<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (read, mut write) = stream.into_split();
+        let mut lines = BufReader::new(read).lines();
+        let mut taken = None;
+        let greeting = if let Fault::Greeting(said) = fault { said } else { "220 relay ESMTP" };
+        write.write_all(format!("{greeting}\r\n").as_bytes()).await.unwrap();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let answer = match line.split([' ', ':']).next().unwrap() {
+                "EHLO" => "250-relay\r\n250 8BITMIME",
+                "MAIL" => {
+                    if let Fault::Sender(said) = fault {
+                        said
+                    } else {
+                        "250 ok"
+                    }
+                }
+                "RCPT" => match fault {
+                    Fault::Recipient(whom, said) if line.contains(whom) => said,
+                    _ => "250 ok",
+                },
+                "DATA" => match fault {
+                    Fault::Data(said) => said,
+                    Fault::CutInData => {
+                        write.write_all(b"354 go\r\n").await.unwrap();
+                        lines.next_line().await.unwrap();
+                        return None;
+                    }
+                    _ => {
+                        write.write_all(b"354 go\r\n").await.unwrap();
+                        let mut mail = String::new();
+                        while let Some(line) = lines.next_line().await.unwrap() {
+                            if line == "." {
+                                break;
+                            }
+                            mail.push_str(line.strip_prefix('.').unwrap_or(&line));
+                            mail.push('\n');
+                        }
+                        if let Fault::Taken(said) = fault {
+                            said
+                        } else {
+                            taken = Some(mail);
+                            "250 kept"
+                        }
+                    }
+                },
+                "QUIT" => {
+                    write.write_all(b"221 bye\r\n").await.ok();
+                    return taken;
+                }
+                _ => "500 what?",
+            };
+            write.write_all(format!("{answer}\r\n").as_bytes()).await.unwrap();
+        }
+        taken
+    });
+    (port, serving)
+}
+
+fn to(port: u16) -> Relay {
+    Relay::new(&MailConfig {
+        level: 7,
+        immediate: 10,
+        to: vec!["root@localhost".to_owned(), "admin@example.net".to_owned()],
+        from: "ravelin@web1.example".to_owned(),
+        relay: format!("smtp://127.0.0.1:{port}"),
+        password_file: None,
+        per_hour: 4,
+    })
+    .unwrap()
+}
+
+fn mail(body: &str) -> Mail {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let now = Timestamp::from_secs(1_700_000_000);
+    let draft = Draft {
+        subject: "[web1] level 10: 198.51.100.7/32 banned".to_owned(),
+        body: body.to_owned(),
+        level: 10,
+        host: "web1".to_owned(),
+    };
+    store.make_mail("alert", now, 1, |_batch| Some(draft)).unwrap();
+    store.read().due(now).unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn delivers() {
+    let (port, serving) = relay(Fault::None).await;
+    let mail = mail("198.51.100.7 is banned\n\n.\n.hidden\nJürgen\n");
+    let delivered = to(port).send(&mail, "web1").await.unwrap();
+    assert_eq!(delivered, Delivered::default());
+    let text = serving.await.unwrap().unwrap();
+    let (headers, body) = text.split_once("\n\n").unwrap();
+    for header in [
+        "From: ravelin@web1.example",
+        "To: root@localhost, admin@example.net",
+        "Subject: [web1] level 10: 198.51.100.7/32 banned",
+        "Date: Tue, 14 Nov 2023 22:13:20 +0000",
+        "Auto-Submitted: auto-generated",
+        "X-Ravelin-Level: 10",
+        "Content-Type: text/plain; charset=utf-8",
+        &format!("Message-ID: {}", mail.message_id),
+    ] {
+        assert!(headers.lines().any(|line| line == header), "{header} not in:\n{headers}");
+    }
+    assert!(body.contains("198.51.100.7 is banned") && body.contains("\n.\n.hidden\n"), "{body}");
+    assert!(text.is_ascii());
+}
+
+#[tokio::test]
+async fn trouble_comes_again_and_refusal_is_the_end() {
+    use Fault::{CutInData, Data, Greeting, Recipient, Sender, Taken};
+    for (fault, for_good, stage) in [
+        (Greeting("554 no service"), false, "connect"),
+        (Greeting("421 later"), false, "connect"),
+        (Sender("451 greylisted"), false, "sender"),
+        (Sender("550 no such sender"), true, ""),
+        (Sender("530 log in first"), false, "sender"),
+        (Recipient("@", "450 mailbox busy"), false, "recipient"),
+        (Recipient("admin", "451 greylisted"), false, "recipient"),
+        (Recipient("@", "550 unknown"), true, ""),
+        (Data("451 later"), false, "data"),
+        (Data("554 no"), true, ""),
+        (Taken("452 disk full"), false, "data"),
+        (Taken("550 spam"), true, ""),
+        (CutInData, false, "data"),
+    ] {
+        let (port, serving) = relay(fault).await;
+        let error = to(port).send(&mail("text"), "web1").await.unwrap_err();
+        match &error {
+            SendError::Refused { reason } => assert!(for_good, "{fault:?}: {reason}"),
+            SendError::Trouble { stage: at, reason } => {
+                assert!(!for_good && *at == stage, "{fault:?}: {at}: {reason}");
+            }
+        }
+        assert_eq!(serving.await.unwrap(), None, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_refused_recipient_does_not_cost_the_others_their_mail() {
+    let (port, serving) = relay(Fault::Recipient("admin", "550 5.1.1 unknown")).await;
+    let delivered = to(port).send(&mail("text"), "web1").await.unwrap();
+    assert_eq!(delivered.refused.len(), 1);
+    assert!(delivered.refused[0].starts_with("admin@example.net: "), "{:?}", delivered.refused);
+    assert!(delivered.refused[0].contains("5.1.1 unknown"), "{:?}", delivered.refused);
+    assert!(serving.await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn nobody_there_is_trouble() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let error = to(port).send(&mail("text"), "web1").await.unwrap_err();
+    assert!(matches!(error, SendError::Trouble { stage: "connect", .. }), "{error}");
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn starttls_is_never_done_without() {
+    let (port, serving) = relay(Fault::None).await;
+    let mut relay = to(port);
+    relay.security = Security::StartTls;
+    let error = relay.send(&mail("text"), "web1").await.unwrap_err();
+    // Either the host has no certificates at all, or the relay doesn't offer STARTTLS.
+    assert!(matches!(error, SendError::Trouble { stage: "starttls" | "tls", .. }), "{error}");
+    if matches!(error, SendError::Trouble { stage: "starttls", .. }) {
+        assert_eq!(serving.await.unwrap(), None);
+    }
+}

@@ -1,0 +1,302 @@
+//! Bans that stand, and how often a target was banned.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use prefix_trie::joint::JointPrefixMap;
+
+use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
+
+/// Between two looks for what can be forgotten: each goes through all of it.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// A target's ban and history, as the database keeps it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Past {
+    /// Who.
+    pub target: Target,
+    /// When its latest ban lapses or lapsed; `None`: never.
+    pub expires: Option<Timestamp>,
+    /// How often it was banned by rules or by hand, within `ban.forget_after`.
+    pub offences: u32,
+}
+
+/// All of them, in memory.
+#[derive(Debug)]
+pub(super) struct Record {
+    targets: HashMap<Target, Standing>,
+    /// Those that are no single offender: few, and asked about every event while there are any.
+    wide: JointPrefixMap<IpNet, ()>,
+    forget_after: Duration,
+    max: usize,
+    swept: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    expires: Timestamp,
+    offences: u32,
+}
+
+/// Later than any ban lapses.
+const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
+
+impl Record {
+    pub(super) fn new(forget_after: Duration, max: usize) -> Self {
+        Self {
+            targets: HashMap::new(),
+            wide: JointPrefixMap::new(),
+            forget_after,
+            max: max.max(1),
+            swept: Timestamp::from_micros(i64::MIN),
+        }
+    }
+
+    pub(super) const fn configure(&mut self, forget_after: Duration, max: usize) {
+        self.forget_after = forget_after;
+        self.max = max;
+    }
+
+    /// Which ban of this target the next one would be, from 1.
+    pub(super) fn next_offence(&self, target: Target, time: Timestamp) -> u32 {
+        let before = self.targets.get(&target).filter(|past| !self.is_forgotten(past, time));
+        before.map_or(1, |past| past.offences.saturating_add(1))
+    }
+
+    /// A ban that stands at `time` and holds all of `target`: its own, or else a wider one.
+    pub(super) fn standing(&self, target: Target, time: Timestamp) -> Option<Target> {
+        if self.stands(target, time) { Some(target) } else { self.wider(target, time) }
+    }
+
+    /// A ban of a wider prefix that stands at `time`.
+    pub(super) fn wider(&self, target: Target, time: Timestamp) -> Option<Target> {
+        let net = target.net();
+        if let IpNet::V6(v6) = net
+            && v6.prefix_len() > 64
+        {
+            let half = Target::of_offender(v6.addr().into(), 64);
+            if self.stands(half, time) {
+                return Some(half);
+            }
+        }
+        if self.wide.is_empty() {
+            return None;
+        }
+        self.wide
+            .cover_keys(&net)
+            .map(Target::from)
+            .find(|wider| *wider != target && self.stands(*wider, time))
+    }
+
+    /// Takes note of a ban. Only rules' and people's are offences: a list or another host says nothing
+    /// about what was done here.
+    pub(super) fn note(&mut self, order: &BanOrder) {
+        let offences = match order.origin {
+            Origin::Rule | Origin::Hand => order.offences,
+            Origin::Fleet | Origin::Feed(_) | Origin::Adopted => {
+                self.targets.get(&order.target).map_or(0, |past| past.offences)
+            }
+        };
+        let expires = match order.ttl {
+            Ttl::For(_) => order.expires(),
+            Ttl::Permanent => None,
+        };
+        self.restore(Past { target: order.target, expires, offences });
+    }
+
+    pub(super) fn restore(&mut self, past: Past) {
+        let Past { target, expires, offences } = past;
+        if !self.targets.contains_key(&target) && self.targets.len() >= self.max {
+            self.make_room();
+        }
+        if is_wide(target) {
+            self.wide.insert(target.net(), ());
+        }
+        self.targets.insert(target, Standing { expires: expires.unwrap_or(NEVER), offences });
+    }
+
+    /// Lifts a ban and forgives this one offence, as the database does; says whether it stood.
+    pub(super) fn lift(&mut self, target: Target, time: Timestamp) -> bool {
+        self.wide.remove(&target.net());
+        let Some(past) = self.targets.get_mut(&target) else { return false };
+        let stood = past.expires > time;
+        past.expires = past.expires.min(time);
+        past.offences = past.offences.saturating_sub(1);
+        if past.offences == 0 {
+            self.targets.remove(&target);
+        }
+        stood
+    }
+
+    /// Forgets offences that are old enough, now and then.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        let since = now.since(self.swept);
+        if since < SWEEP_EVERY && now >= self.swept {
+            return;
+        }
+        self.swept = now;
+        let forget_after = self.forget_after;
+        self.targets.retain(|_, past| !is_forgotten(past, now, forget_after));
+        self.forget_wide();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    fn stands(&self, target: Target, time: Timestamp) -> bool {
+        self.targets.get(&target).is_some_and(|past| past.expires > time)
+    }
+
+    fn is_forgotten(&self, past: &Standing, time: Timestamp) -> bool {
+        is_forgotten(past, time, self.forget_after)
+    }
+
+    /// Forgets the eighth that lapsed or lapses first, permanent bans last.
+    fn make_room(&mut self) {
+        let mut expiries: Vec<Timestamp> = self.targets.values().map(|past| past.expires).collect();
+        let eighth = expiries.len() / 8;
+        let (_, limit, _) = expiries.select_nth_unstable(eighth);
+        let limit = *limit;
+        let mut surplus = eighth + 1;
+        self.targets.retain(|_, past| {
+            let goes = surplus > 0 && past.expires <= limit;
+            surplus -= usize::from(goes);
+            !goes
+        });
+        self.forget_wide();
+    }
+
+    fn forget_wide(&mut self) {
+        let targets = &self.targets;
+        self.wide.retain(|net, ()| targets.contains_key(&Target::from(net)));
+    }
+}
+
+fn is_forgotten(past: &Standing, time: Timestamp, forget_after: Duration) -> bool {
+    past.expires.saturating_add(forget_after) <= time
+}
+
+/// Whether others may lie in it, beside what its exact map's key covers.
+fn is_wide(target: Target) -> bool {
+    match target.net() {
+        IpNet::V4(net) => net.prefix_len() < 32,
+        IpNet::V6(net) => net.prefix_len() != 64 && net.prefix_len() < 128,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str) -> Target {
+        text.parse().unwrap()
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn past(text: &str, expires: i64) -> Past {
+        Past { target: target(text), expires: Some(at(expires)), offences: 1 }
+    }
+
+    fn record() -> Record {
+        Record::new(Duration::from_secs(1_000), 100)
+    }
+
+    #[test]
+    fn bans_stand_until_they_lapse_also_under_wider_ones() {
+        let mut record = record();
+        record.restore(past("198.51.100.7", 100));
+        record.restore(past("203.0.113.0/24", 200));
+        record.restore(past("2001:db8::/64", 100));
+        record.restore(past("2001:db8:8000::/33", 200));
+        record.restore(Past { expires: None, ..past("192.0.2.1", 0) });
+        for (who, time, by) in [
+            ("198.51.100.7", 99, Some("198.51.100.7/32")),
+            ("198.51.100.7", 100, None),
+            ("198.51.100.8", 0, None),
+            ("203.0.113.9", 199, Some("203.0.113.0/24")),
+            ("203.0.113.0/25", 199, Some("203.0.113.0/24")),
+            ("203.0.113.9", 200, None),
+            ("203.0.0.0/16", 0, None),
+            ("2001:db8::7", 99, Some("2001:db8::/64")),
+            ("2001:db8::7/128", 99, Some("2001:db8::/64")),
+            ("2001:db8:8000::1", 199, Some("2001:db8:8000::/33")),
+            ("2001:db8:8000::1/128", 199, Some("2001:db8:8000::/33")),
+            ("192.0.2.1", i64::MAX / 2_000_000, Some("192.0.2.1/32")),
+        ] {
+            let by = by.map(target);
+            assert_eq!(record.standing(target(who), at(time)), by, "{who} at {time}");
+            let wider = by.filter(|by| *by != target(who));
+            assert_eq!(record.wider(target(who), at(time)), wider, "{who} at {time}");
+        }
+    }
+
+    #[test]
+    fn offences_are_counted_and_forgotten() {
+        let mut record = record();
+        let who = target("198.51.100.7");
+        assert_eq!(record.next_offence(who, at(0)), 1);
+        record.restore(Past { offences: 3, ..past("198.51.100.7", 100) });
+        assert_eq!(record.next_offence(who, at(1_099)), 4);
+        assert_eq!(record.next_offence(who, at(1_100)), 1);
+        record.expire(at(1_099));
+        assert_eq!(record.len(), 1);
+        record.expire(at(1_100));
+        assert_eq!(record.len(), 1, "not looked at again so soon");
+        record.expire(at(1_699));
+        assert_eq!(record.len(), 0);
+        record.restore(past("198.51.100.7", 5_000));
+        assert!(record.lift(who, at(4_000)));
+        assert!(!record.lift(who, at(4_000)));
+        assert_eq!(record.next_offence(who, at(4_000)), 1);
+    }
+
+    #[test]
+    fn lists_are_no_offences() {
+        let mut record = record();
+        let order = |origin| BanOrder {
+            target: target("198.51.100.7"),
+            since: at(0),
+            ttl: Ttl::For(Duration::from_secs(100)),
+            origin,
+            rule: None,
+            level: None,
+            reason: String::new(),
+            offences: 2,
+        };
+        record.note(&order(Origin::Feed("x".into())));
+        assert_eq!(record.next_offence(target("198.51.100.7"), at(0)), 1);
+        record.note(&order(Origin::Rule));
+        record.note(&order(Origin::Fleet));
+        assert_eq!(record.next_offence(target("198.51.100.7"), at(0)), 3);
+    }
+
+    #[test]
+    fn it_is_bounded_and_forgets_what_lapsed_first() {
+        let mut record = record();
+        record.restore(Past { expires: None, ..past("192.0.2.0/24", 0) });
+        for n in 0..1_000_u32 {
+            let text = std::net::Ipv4Addr::from_bits((198 << 24) | n).to_string();
+            record.restore(past(&text, i64::from(n)));
+            assert!(record.len() <= 100);
+        }
+        assert!(record.len() > 80);
+        for n in 0..1_000_u32 {
+            let text = std::net::Ipv4Addr::from_bits((203 << 24) | n).to_string();
+            record.restore(Past { expires: None, ..past(&text, 0) });
+            assert!((80..=100).contains(&record.len()) || n < 100);
+        }
+        let mut record = self::record();
+        record.restore(Past { expires: None, ..past("192.0.2.0/24", 0) });
+        for n in 0..1_000_u32 {
+            let text = std::net::Ipv4Addr::from_bits((198 << 24) | n).to_string();
+            record.restore(past(&text, i64::from(n)));
+        }
+        assert!(record.standing(target("192.0.2.9"), at(0)).is_some());
+        assert!(record.standing(target("198.0.3.231"), at(0)).is_some(), "the latest");
+    }
+}

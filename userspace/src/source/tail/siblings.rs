@@ -1,0 +1,154 @@
+//! The files beside a log: what rotation made of it.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::reader::{FileKey, modified};
+
+/// A regular file beside the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Sibling {
+    pub(super) path: PathBuf,
+    pub(super) key: FileKey,
+    pub(super) size: u64,
+    pub(super) modified: i64,
+    /// Its name is one that rotation gives.
+    pub(super) rotated: bool,
+}
+
+impl Sibling {
+    /// Whether it had the log's name, and was written to after `since`.
+    pub(super) const fn is_successor(&self, since: i64) -> bool {
+        self.rotated && self.modified > since && self.size > 0
+    }
+}
+
+/// The regular files in the log's directory, the log itself left out; where the log is a symbolic
+/// link, also those in its target's directory. Oldest first.
+pub(super) fn siblings(log: &Path) -> io::Result<Vec<Sibling>> {
+    let mut found = Vec::new();
+    let mut names = vec![log.to_owned()];
+    if let Ok(real) = fs::canonicalize(log)
+        && real.parent() != log.parent().and_then(|parent| fs::canonicalize(parent).ok()).as_deref()
+    {
+        names.push(real);
+    }
+    let logs: BTreeSet<_> = names.iter().filter_map(|name| name.file_name()).collect();
+    for name in &names {
+        let Some(base) = name.file_name() else { continue };
+        for entry in fs::read_dir(parent(name))? {
+            let entry = entry?;
+            // Gone since it was listed.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if !metadata.is_file() || logs.contains(entry.file_name().as_os_str()) {
+                continue;
+            }
+            found.push(Sibling {
+                path: entry.path(),
+                key: FileKey::of(&metadata),
+                size: metadata.size(),
+                modified: modified(&metadata),
+                rotated: is_rotation_of(&entry.file_name(), base),
+            });
+        }
+    }
+    found.sort_by(|a, b| (a.modified, &b.path).cmp(&(b.modified, &a.path)));
+    Ok(found)
+}
+
+/// The directory a path lies in.
+pub(in super::super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Opens a regular file for reading; never blocks on, and never disturbs, anything else.
+///
+/// # Errors
+///
+/// Those of `stat` and `open`; for anything but a regular file one that names what it is.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let regular = |metadata: &fs::Metadata| match metadata.file_type() {
+        kind if kind.is_file() => Ok(()),
+        kind if kind.is_dir() => Err(io::Error::other("expected a file, got a directory")),
+        _ => Err(io::Error::other("expected a regular file, got a device, FIFO or socket")),
+    };
+    regular(&fs::metadata(path)?)?;
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Whether `name` is what a rotation of `base` is called: `auth.log.1`, `auth.log-20240131`,
+/// `auth.log.old`, and with logrotate's `extension` `auth-20240131.log`.
+fn is_rotation_of(name: &OsStr, base: &OsStr) -> bool {
+    let (name, base) = (name.as_bytes(), base.as_bytes());
+    if let Some(rest) = name.strip_prefix(base) {
+        return rest == b".old" || is_serial(rest);
+    }
+    let Some(dot) = base.iter().rposition(|&byte| byte == b'.') else { return false };
+    let (stem, extension) = base.split_at(dot);
+    name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension)).is_some_and(is_serial)
+}
+
+/// `.1`, `-20240131`, `.2024-01-31T10:00:00`.
+fn is_serial(text: &[u8]) -> bool {
+    match text {
+        [b'.' | b'-' | b'_', first, rest @ ..] => {
+            first.is_ascii_digit()
+                && rest.iter().all(|byte| byte.is_ascii_digit() || b".-_T:Z".contains(byte))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_rotation_gives() {
+        for (name, base, rotated) in [
+            ("auth.log.1", "auth.log", true),
+            ("auth.log-20240131", "auth.log", true),
+            ("auth.log.old", "auth.log", true),
+            ("auth-20240131.log", "auth.log", true),
+            ("auth.1.log", "auth.log", true),
+            ("eve.json.2024-01-31T10:00:00Z", "eve.json", true),
+            ("secure-20240131", "secure", true),
+            ("auth.log.1.gz", "auth.log", false),
+            ("auth.log.bak", "auth.log", false),
+            ("auth.log", "auth.log", false),
+            ("auth2.log", "auth.log", false),
+            ("auth-old.log", "auth.log", false),
+            ("secure", "secure2", false),
+        ] {
+            assert_eq!(is_rotation_of(name.as_ref(), base.as_ref()), rotated, "{name} of {base}");
+        }
+    }
+
+    #[test]
+    fn a_bare_name_lies_in_the_working_directory() {
+        assert_eq!(parent(Path::new("auth.log")), Path::new("."));
+        assert_eq!(parent(Path::new("/var/log/auth.log")), Path::new("/var/log"));
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(open(dir.path()).unwrap_err().to_string().contains("got a directory"));
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
+        assert!(open(&fifo).unwrap_err().to_string().contains("FIFO"));
+    }
+}

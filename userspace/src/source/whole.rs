@@ -1,0 +1,254 @@
+//! A file or stdin, read once from beginning to end: for `explain` and `replay`.
+//!
+//! The same lines as a followed file gives, and also a last one without an end.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use memchr::memchr;
+
+use super::lines::{LineCap, kept};
+
+/// Bytes read at once.
+const CHUNK: usize = 256 << 10;
+
+/// The lines of one input.
+pub struct WholeLines {
+    name: PathBuf,
+    input: Box<dyn Read + Send>,
+    cap: LineCap,
+    buffer: Vec<u8>,
+    /// What of the buffer is read and not yet given.
+    filled: Range<usize>,
+    ended: bool,
+    number: u64,
+}
+
+/// One line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct WholeLine<'w> {
+    /// Counted from 1.
+    pub number: u64,
+    /// Its bytes, without its end.
+    pub bytes: &'w [u8],
+    /// Whether it was longer than the cap and was cut.
+    pub cut: bool,
+}
+
+/// An input that can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read `{}`: {source}", name.display())]
+pub struct WholeError {
+    /// Its path, or `stdin`.
+    pub name: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl WholeLines {
+    /// Of a file; also of a FIFO or device, until it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`WholeError`] where it can't be opened, or is a directory.
+    pub fn open(path: &Path, cap: LineCap) -> Result<Self, WholeError> {
+        let failed = |source| WholeError { name: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.is_dir() {
+            return Err(failed(io::Error::other("expected a file, got a directory")));
+        }
+        Ok(Self::new(path.to_owned(), Box::new(file), cap))
+    }
+
+    /// Of standard input.
+    pub fn stdin(cap: LineCap) -> Self {
+        Self::new(PathBuf::from("stdin"), Box::new(io::stdin()), cap)
+    }
+
+    /// Of anything, under a name for errors.
+    pub fn new(name: PathBuf, input: Box<dyn Read + Send>, cap: LineCap) -> Self {
+        let buffer = vec![0; CHUNK + cap.bytes()];
+        Self { name, input, cap, buffer, filled: 0..0, ended: false, number: 0 }
+    }
+
+    /// The path, or `stdin`.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// The next line; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`WholeError`] where reading fails.
+    // Not an `Iterator`: the line is borrowed from the buffer.
+    pub fn next_line(&mut self) -> Result<Option<WholeLine<'_>>, WholeError> {
+        let found = self.find();
+        let found = found.map_err(|source| WholeError { name: self.name.clone(), source })?;
+        Ok(found.map(|(range, cut)| {
+            self.number += 1;
+            WholeLine { number: self.number, bytes: &self.buffer[range], cut }
+        }))
+    }
+
+    /// Where in the buffer the next line lies, and whether it was cut.
+    fn find(&mut self) -> io::Result<Option<(Range<usize>, bool)>> {
+        let mut searched = 0;
+        loop {
+            let there = &self.buffer[self.filled.clone()];
+            if let Some(more) = memchr(b'\n', &there[searched..]) {
+                let line = &there[..searched + more];
+                let range = self.filled.start..self.filled.start + kept(line, self.cap);
+                let cut = line.len() > self.cap.bytes();
+                self.filled.start += line.len() + 1;
+                return Ok(Some((range, cut)));
+            }
+            if there.len() > self.cap.bytes() {
+                return self.cut().map(|range| Some((range, true)));
+            }
+            searched = there.len();
+            if self.fill()? == 0 {
+                let line = &self.buffer[self.filled.clone()];
+                let range = self.filled.start..self.filled.start + kept(line, self.cap);
+                let any = !self.filled.is_empty();
+                self.filled.start = self.filled.end;
+                return Ok(any.then_some((range, false)));
+            }
+        }
+    }
+
+    /// Keeps the beginning of a line without an end, and passes over the rest of it.
+    fn cut(&mut self) -> io::Result<Range<usize>> {
+        let cap = self.cap.bytes();
+        self.buffer.copy_within(self.filled.start..self.filled.start + cap, 0);
+        loop {
+            self.filled = cap..cap;
+            if self.read_into(cap)? == 0 {
+                return Ok(0..cap);
+            }
+            if let Some(end) = memchr(b'\n', &self.buffer[self.filled.clone()]) {
+                self.filled.start += end + 1;
+                return Ok(0..cap);
+            }
+        }
+    }
+
+    /// Moves what is there to the front and reads on behind it; 0 at the end.
+    fn fill(&mut self) -> io::Result<usize> {
+        self.buffer.copy_within(self.filled.clone(), 0);
+        self.filled = 0..self.filled.len();
+        self.read_into(self.filled.end)
+    }
+
+    /// Reads to `at`, which is where the filled part ends.
+    fn read_into(&mut self, at: usize) -> io::Result<usize> {
+        while !self.ended {
+            match self.input.read(&mut self.buffer[at..]) {
+                Ok(read) => {
+                    self.ended = read == 0;
+                    self.filled.end = at + read;
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(0)
+    }
+}
+
+impl fmt::Debug for WholeLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WholeLines")
+            .field("name", &self.name)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Gives its bytes in pieces of these sizes.
+    struct Pieces {
+        bytes: Vec<u8>,
+        sizes: Vec<usize>,
+        at: usize,
+        turn: usize,
+    }
+
+    impl Read for Pieces {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let size = self.sizes[self.turn % self.sizes.len()];
+            self.turn += 1;
+            let there = &self.bytes[self.at..];
+            let read = size.min(there.len()).min(buffer.len());
+            buffer[..read].copy_from_slice(&there[..read]);
+            self.at += read;
+            Ok(read)
+        }
+    }
+
+    fn lines(mut whole: WholeLines) -> Vec<(Vec<u8>, bool)> {
+        let mut lines = Vec::new();
+        while let Some(line) = whole.next_line().unwrap() {
+            lines.push((line.bytes.to_vec(), line.cut));
+            assert_eq!(line.number, lines.len() as u64);
+        }
+        assert!(whole.next_line().unwrap().is_none(), "the end stays the end");
+        lines
+    }
+
+    #[test]
+    fn reads_a_file_to_its_unfinished_end() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"one\r\n\ntw\0o\nlast").unwrap();
+        let texts = lines(WholeLines::open(file.path(), LineCap::TEXT).unwrap());
+        let expected: Vec<(Vec<u8>, bool)> =
+            [&b"one"[..], b"", b"tw\0o", b"last"].map(|line| (line.to_vec(), false)).to_vec();
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in [dir.path().to_owned(), dir.path().join("absent")] {
+            let error = WholeLines::open(&path, LineCap::TEXT).unwrap_err().to_string();
+            assert!(error.contains(path.to_str().unwrap()), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(
+            texts in proptest::collection::vec((0_usize..700, prop::bool::ANY), 0..12),
+            end in prop::bool::ANY,
+            sizes in proptest::collection::vec(1_usize..600, 1..5),
+        ) {
+            let cap = LineCap::new(256);
+            let mut bytes = Vec::new();
+            let mut expected = Vec::new();
+            for (at, &(length, carriage)) in texts.iter().enumerate() {
+                let line = vec![b'a' + u8::try_from(at).unwrap(); length];
+                bytes.extend_from_slice(&line);
+                let carriage = carriage && length < 256;
+                bytes.extend_from_slice(if carriage { b"\r\n" } else { b"\n" });
+                expected.push((line[..length.min(256)].to_vec(), length > 256));
+            }
+            if end && expected.last().is_some_and(|(line, _)| !line.is_empty()) {
+                bytes.pop();
+            }
+            let input = Pieces { bytes, sizes, at: 0, turn: 0 };
+            let whole = WholeLines::new(PathBuf::from("pieces"), Box::new(input), cap);
+            prop_assert_eq!(lines(whole), expected);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What is written: the effects of a batch of lines.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{BanOrder, Origin, Target, Timestamp, Withheld};
+
+/// Something that a batch of lines, a person or time did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// A source has been read up to here.
+    Position(Position),
+    /// A ban was made or renewed; counters of an existing one stay.
+    Banned {
+        /// The decision.
+        order: BanOrder,
+        /// The lines that led to it.
+        evidence: Evidence,
+    },
+    /// A ban out of a backlog, whose end had passed before its line was read: history and offence only.
+    Late {
+        /// The decision.
+        order: BanOrder,
+        /// The lines that led to it.
+        evidence: Evidence,
+    },
+    /// A ban was lifted.
+    Unbanned {
+        /// Of what.
+        target: Target,
+        /// When.
+        at: Timestamp,
+        /// By whom.
+        by: Origin,
+        /// The offence of this ban is forgiven: it doesn't count for the next one's length.
+        forgive: bool,
+        /// What it dropped.
+        packets: u64,
+        /// What it dropped.
+        bytes: u64,
+    },
+    /// A ban reached its end.
+    Lapsed {
+        /// Of what.
+        target: Target,
+        /// When.
+        at: Timestamp,
+        /// What it dropped.
+        packets: u64,
+        /// What it dropped.
+        bytes: u64,
+    },
+    /// A rule fired, or a ban was called for and withheld: history.
+    Alert(AlertRecord),
+    /// What a ban has dropped so far, for after a reboot.
+    Counts {
+        /// Of what.
+        target: Target,
+        /// In total.
+        packets: u64,
+        /// In total.
+        bytes: u64,
+    },
+    /// Something to be mailed.
+    Mail(OutboxEntry),
+}
+
+/// How far a source has been read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Position {
+    /// The source's name.
+    pub source: String,
+    /// How far, up to the last line that has had its effect: the source room's own encoding.
+    pub place: String,
+}
+
+/// An alert that is worth remembering.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertRecord {
+    /// The line's time.
+    pub at: Timestamp,
+    /// What a ban would be about; `None` without offender.
+    pub target: Option<Target>,
+    /// The rule; `None` where the score called for a ban.
+    pub rule: Option<u32>,
+    /// Its level.
+    pub level: Option<u8>,
+    /// Its description.
+    pub description: String,
+    /// Why no ban came where one was called for.
+    pub withheld: Option<Withheld>,
+    /// The lines that led to it.
+    pub evidence: Evidence,
+}
+
+/// Something to be mailed; what it says and which lane it takes is the mail room's business.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OutboxEntry {
+    /// Which of the mail room's queues.
+    pub lane: &'static str,
+    /// When it got here, by the wall clock.
+    pub queued: Timestamp,
+    /// 0-15; the higher ones are told in full where not all can be.
+    pub level: u8,
+    /// What entries have in common that may be told as a number only.
+    pub topic: String,
+    /// The mail room's own encoding.
+    pub notice: String,
+}
+
+/// The last lines that led to something, as text; bounded in number and length.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Evidence(Vec<String>);
+
+impl Evidence {
+    /// The newest lines kept.
+    pub const LINES: usize = 20;
+    /// Bytes of a line kept.
+    pub const LINE_BYTES: usize = 1024;
+
+    /// Adds a line; invalid UTF-8 becomes U+FFFD, and the oldest line goes where there are too many.
+    pub fn push(&mut self, line: &[u8]) {
+        let cut = line.len() > Self::LINE_BYTES;
+        let text = String::from_utf8_lossy(&line[..line.len().min(Self::LINE_BYTES)]);
+        // Stored with `\n` between lines.
+        let mut text = text.replace('\n', " ");
+        if cut {
+            text.push('…');
+        }
+        if self.0.len() == Self::LINES {
+            self.0.remove(0);
+        }
+        self.0.push(text);
+    }
+
+    /// Oldest first.
+    pub fn lines(&self) -> &[String] {
+        &self.0
+    }
+
+    pub(super) fn stored(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.0.join("\n"))
+    }
+
+    pub(super) fn restored(text: Option<&str>) -> Self {
+        let mut evidence = Self::default();
+        for line in text.into_iter().flat_map(|text| text.split('\n')) {
+            evidence.0.push(line.to_owned());
+        }
+        evidence
+    }
+}
+
+impl<'l> FromIterator<&'l [u8]> for Evidence {
+    fn from_iter<I: IntoIterator<Item = &'l [u8]>>(lines: I) -> Self {
+        let mut evidence = Self::default();
+        for line in lines {
+            evidence.push(line);
+        }
+        evidence
+    }
+}
+
+impl Effect {
+    /// Bytes of memory it takes, roughly.
+    pub(super) fn weight(&self) -> usize {
+        let text = match self {
+            Self::Position(position) => position.source.len() + position.place.len(),
+            Self::Banned { order, evidence } | Self::Late { order, evidence } => {
+                order.reason.len() + evidence.weight()
+            }
+            Self::Alert(alert) => alert.description.len() + alert.evidence.weight(),
+            Self::Mail(entry) => entry.topic.len() + entry.notice.len(),
+            Self::Unbanned { .. } | Self::Lapsed { .. } | Self::Counts { .. } => 0,
+        };
+        size_of::<Self>() + text
+    }
+}
+
+impl Evidence {
+    fn weight(&self) -> usize {
+        self.0.iter().map(|line| size_of::<String>() + line.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_is_bounded_and_survives_storage() {
+        let mut evidence = Evidence::default();
+        for n in 0..30 {
+            evidence.push(format!("line {n}").as_bytes());
+        }
+        evidence.push(&[b'x'; 5000]);
+        evidence.push(b"a\nb\xff");
+        assert_eq!(evidence.lines().len(), Evidence::LINES);
+        assert_eq!(evidence.lines()[0], "line 12");
+        assert_eq!(evidence.lines()[18].len(), Evidence::LINE_BYTES + '…'.len_utf8());
+        assert_eq!(evidence.lines()[19], "a b\u{fffd}");
+        assert_eq!(Evidence::restored(evidence.stored().as_deref()), evidence);
+        assert_eq!(Evidence::restored(None), Evidence::default());
+    }
+}

@@ -1,0 +1,87 @@
+//! What the lab needs on a machine, and how it gets there.
+//!
+//! Where everything is there already, this only looks at a few paths. Otherwise, on Debian and as root, it
+//! installs what is missing, saying so in one line; services that come along are neither started nor
+//! enabled. Elsewhere it says what to install.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::apt;
+
+/// A Debian package and the program in it that the lab calls.
+struct Package {
+    name: &'static str,
+    program: &'static str,
+    /// The service it would enable on a machine with systemd.
+    service: Option<&'static str>,
+}
+
+const LAB: [Package; 8] = [
+    Package { name: "suricata", program: "suricata", service: Some("suricata") },
+    Package { name: "nginx", program: "nginx", service: Some("nginx") },
+    Package { name: "postfix", program: "postfix", service: Some("postfix") },
+    Package { name: "openssh-server", program: "sshd", service: Some("ssh") },
+    Package { name: "rsyslog", program: "rsyslogd", service: Some("rsyslog") },
+    Package { name: "openssh-client", program: "ssh", service: None },
+    Package { name: "nmap", program: "nmap", service: None },
+    Package { name: "iproute2", program: "ip", service: None },
+];
+
+/// Where those packages put their programs.
+const PATH: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+
+/// Makes sure that the lab can run on this machine.
+pub(crate) fn lab() -> Result<()> {
+    let missing: Vec<&Package> = LAB.iter().filter(|package| !package.is_there()).collect();
+    let root = apt::is_root();
+    if missing.is_empty() {
+        if !root {
+            bail!(
+                "the lab makes network namespaces and loads an XDP program: run this as root \
+                 (e.g. `sudo -E env PATH=\"$PATH\" cargo xtask demo`)"
+            );
+        }
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let listed = names.join(" ");
+    if !apt::is_there() {
+        bail!(
+            "the lab needs programs that this machine lacks; what Debian calls {listed} \
+             (programs: {}): install them, then run this again as root",
+            missing.iter().map(|package| package.program).collect::<Vec<_>>().join(", ")
+        );
+    }
+    if !root {
+        bail!(
+            "the lab needs root, and packages that this machine lacks: run this as root, which installs \
+             them, or install them yourself: apt-get install --no-install-recommends {listed}"
+        );
+    }
+    eprintln!("Installing what the lab needs and this machine lacks: {listed}");
+    if names.contains(&"postfix") {
+        // The lab brings its own configuration; this machine's mail stays as it is.
+        apt::preseed("postfix postfix/main_mailer_type select No configuration")?;
+    }
+    apt::install(&names)?;
+    for service in missing.iter().filter_map(|package| package.service) {
+        apt::disable(service)?;
+    }
+    match missing.iter().find(|package| !package.is_there()) {
+        None => Ok(()),
+        Some(package) => bail!(
+            "apt-get installed `{}`, but there is no program `{}` in {}",
+            package.name,
+            package.program,
+            PATH.join(", ")
+        ),
+    }
+}
+
+impl Package {
+    fn is_there(&self) -> bool {
+        PATH.iter().any(|dir| Path::new(dir).join(self.program).exists())
+    }
+}
