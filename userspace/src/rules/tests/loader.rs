@@ -341,3 +341,48 @@ fn a_test_tells_what_differs() {
         assert!(of(what), "{what} in {different:?}");
     }
 }
+
+/// Every key that the reader knows stands in the documentation, and none that it doesn't.
+#[test]
+fn the_documentation_has_every_key() {
+    let documentation = include_str!("../../../../docs/rules.md");
+    let documented = |section: &str, end: &str| -> Vec<String> {
+        let (_, rest) = documentation.split_once(section).unwrap();
+        let rows = rest.split_once(end).map_or(rest, |(rows, _)| rows);
+        let keys = rows.lines().filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+        keys.map(str::to_owned).collect()
+    };
+    // What the reader says that it knows where it meets an unknown key.
+    let known = |yaml: &str| -> Vec<String> {
+        match &Packs::from_texts(&[("x", yaml)]).unwrap_err().errors[0] {
+            PackError::Problem { problem: Problem::UnknownKey { known, .. }, .. } => {
+                known.iter().map(|key| (*key).to_owned()).collect()
+            }
+            other => panic!("{other}"),
+        }
+    };
+    let head = "pack: a\nformat: syslog\n";
+    for (section, end, yaml) in [
+        ("## The pack", "\n## ", "zzz: 1\n".to_owned()),
+        ("## Events", "\n## ", format!("{head}events: {{a: {{zzz: 1}}}}\n")),
+        ("## Rules", "`preceded_by` has", format!("{head}rules: [{{zzz: 1}}]\n")),
+        (
+            "`preceded_by` has",
+            "Conditions are",
+            format!("{head}rules: [{{preceded_by: {{zzz: 1}}}}]\n"),
+        ),
+        ("## Tests", "`expect` has", format!("{head}tests: [{{zzz: 1}}]\n")),
+        ("`expect` has", "\u{0}", format!("{head}tests: [{{expect: {{zzz: 1}}}}]\n")),
+    ] {
+        let sorted = |mut keys: Vec<String>| {
+            keys.sort();
+            keys
+        };
+        assert_eq!(sorted(documented(section, end)), sorted(known(&yaml)), "{section}");
+    }
+    // And its example is a pack.
+    let (_, example) = documentation.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let packs = Packs::from_texts(&[("docs/rules.md", example)]).unwrap();
+    assert_eq!(packs.tests().len(), 1);
+}
