@@ -36,10 +36,6 @@ pub struct Ban {
     pub origin: String,
     /// The rule that decided.
     pub rule: Option<u32>,
-    /// Its level.
-    pub level: Option<u8>,
-    /// For people.
-    pub reason: String,
     /// Packets that it has dropped.
     pub dropped_packets: u64,
 }
@@ -154,11 +150,6 @@ impl Ravelin {
                 (!line[..at].ends_with("un")).then(|| line[at..].to_owned())
             })
             .collect())
-    }
-
-    /// The daemon's log.
-    pub fn log(&self) -> &Path {
-        &self.log
     }
 
     fn command(&self, args: &[&str]) -> Command {
