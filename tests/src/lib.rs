@@ -1,6 +1,8 @@
 //! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap, and what happens in them.
 
+pub mod differential;
 pub mod lab;
 pub mod netns;
+pub mod oracle;
 pub mod scenario;
 pub mod xdp;
