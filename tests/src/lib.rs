@@ -5,4 +5,5 @@ pub mod lab;
 pub mod netns;
 pub mod oracle;
 pub mod scenario;
+pub mod vm;
 pub mod xdp;

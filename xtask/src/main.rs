@@ -5,6 +5,7 @@ mod apt;
 mod build_ebpf;
 mod cargo;
 mod demo;
+mod kernels;
 mod provision;
 mod run;
 mod test;
