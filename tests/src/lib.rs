@@ -1,5 +1,7 @@
 //! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap, and what happens in them.
 
+pub mod bench;
+pub mod bpf;
 pub mod differential;
 pub mod lab;
 pub mod netns;

@@ -23,20 +23,21 @@ const MAX_TAGS: usize = 2;
 /// Where it has to find nothing.
 pub fn source(frame: &[u8]) -> Result<IpAddr, NoPacket> {
     let ethernet =
-        Ethernet2Slice::from_slice_without_fcs(frame).map_err(|_| NoPacket::Malformed)?;
+        Ethernet2Slice::from_slice_without_fcs(frame).map_err(|_too_short| NoPacket::Malformed)?;
     let mut payload = ethernet.payload();
     for _ in 0..MAX_TAGS {
         if !TAGS.contains(&payload.ether_type) {
             break;
         }
-        let tag = SingleVlanSlice::from_slice(payload.payload).map_err(|_| NoPacket::Malformed)?;
+        let tag = SingleVlanSlice::from_slice(payload.payload)
+            .map_err(|_too_short| NoPacket::Malformed)?;
         payload = tag.payload();
     }
     match payload.ether_type {
         ether_type::IPV4 => source_v4(payload.payload),
         ether_type::IPV6 => {
-            let header =
-                Ipv6HeaderSlice::from_slice(payload.payload).map_err(|_| NoPacket::Malformed)?;
+            let header = Ipv6HeaderSlice::from_slice(payload.payload)
+                .map_err(|_too_short| NoPacket::Malformed)?;
             Ok(header.source_addr().into())
         }
         _ => Err(NoPacket::NotIp),
@@ -55,6 +56,6 @@ fn source_v4(packet: &[u8]) -> Result<IpAddr, NoPacket> {
     // nothing to say against it.
     let mut whole = [0; Ipv4Header::MAX_LEN];
     whole[..Ipv4Header::MIN_LEN].copy_from_slice(header);
-    let header = Ipv4HeaderSlice::from_slice(&whole).map_err(|_| NoPacket::Malformed)?;
+    let header = Ipv4HeaderSlice::from_slice(&whole).map_err(|_content| NoPacket::Malformed)?;
     Ok(header.source_addr().into())
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "only tests use it, and they want to fail")]
 
 use std::net::IpAddr;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -73,6 +74,12 @@ impl Program {
             other => panic!("expected XDP_DROP or XDP_PASS, got {other}"),
         };
         (action, result.duration.as_nanos())
+    }
+
+    /// Its descriptor, for who runs it by other means.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        let program: &Xdp = self.ebpf.program(program::RAVELIN).unwrap().try_into().unwrap();
+        program.fd().unwrap().as_fd()
     }
 
     /// Carries out an amendment; whether it found its ban.

@@ -219,7 +219,7 @@ impl Frames {
             1 => frame[at] = self.rng.u8(..),
             2 => {
                 frame[at] =
-                    *self.pick(&[0, 1, 0x7f, 0x80, 0xff, 0x45, 0x60, 0x08, 0x81, 0x88, 0x86])
+                    *self.pick(&[0, 1, 0x7f, 0x80, 0xff, 0x45, 0x60, 0x08, 0x81, 0x88, 0x86]);
             }
             3 => frame.insert(at, self.rng.u8(..)),
             4 => {

@@ -1,0 +1,30 @@
+//! Measurements, each made beside what it is compared with.
+
+pub mod cost;
+
+/// Ten trials of something.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Spread {
+    /// The middle one (the mean of the two).
+    pub median: f64,
+    /// The least.
+    pub min: f64,
+    /// The most.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of these, of which there is at least one.
+    pub fn of(mut trials: Vec<f64>) -> Self {
+        trials.sort_by(f64::total_cmp);
+        let (first, last) = (trials.first(), trials.last());
+        let upper = trials.get(trials.len() / 2);
+        let lower = trials.get(trials.len().saturating_sub(1) / 2);
+        let or_zero = |trial: Option<&f64>| trial.copied().unwrap_or_default();
+        Self {
+            median: f64::midpoint(or_zero(lower), or_zero(upper)),
+            min: or_zero(first),
+            max: or_zero(last),
+        }
+    }
+}
