@@ -541,7 +541,7 @@ fn by_hand_what_is_allowed_is_refused_and_what_is_wide_needs_force() {
     assert_eq!(
         refusal.to_string(),
         "192.0.2.7/32 is allowed: 192.0.2.0/24 is on the allow list (`allow` in the configuration); \
-         take it out of `allow` and reload first"
+         take it out of `allow` and `ravelin reload` first"
     );
     assert!(matches!(check(HOME, true), Err(HandRefusal::Allowed { why: Why::Own, .. })));
     for (wide, narrow) in [("198.0.0.0/7", "198.0.0.0/8"), ("2001:db8::/31", "2001:db8::/32")] {
@@ -577,4 +577,42 @@ fn a_reload_keeps_bans_and_offences() {
     let allowed = judge(&mut policy, &by("198.51.100.8"), 0);
     assert_eq!(allowed, Verdict::Withheld(Withheld::Allowed));
     assert_eq!(policy.remembered(), 1);
+}
+
+#[test]
+fn what_people_allow_is_never_banned_until_it_is_over() {
+    let mut policy = policy();
+    let them = target(THEM);
+    policy.allow(them, Some(at(100)));
+    policy.allow(target("192.0.2.0/24"), None);
+    assert_eq!(policy.why_allowed(addr(THEM)), Some((them.net(), Why::Hand)));
+    let refusal = policy.check_hand(them, true).unwrap_err().to_string();
+    assert!(refusal.contains("`ravelin allow --remove 198.51.100.7/32` first"), "{refusal}");
+    let entry = policy.why_covered(them).unwrap();
+    assert_eq!((entry.why, entry.expires), (Why::Hand, Some(at(100))));
+
+    // Another configuration or network doesn't take it away.
+    policy.reload(&config(), &network(), SuricataProof::unknown());
+    assert!(policy.set_network(&Network::default()));
+    assert!(!policy.set_network(&Network::default()));
+    assert!(policy.why_allowed(addr(THEM)).is_some());
+    assert!(policy.why_allowed(addr("203.0.113.1")).is_none(), "no longer the gateway");
+
+    assert!(policy.expire_allowed(at(99)).is_empty());
+    assert_eq!(policy.expire_allowed(at(100)), [them]);
+    assert_eq!(policy.why_allowed(addr(THEM)), None);
+
+    // The configuration's word stays where a person's is taken back.
+    policy.disallow(target("192.0.2.0/24")).unwrap();
+    assert!(policy.why_allowed(addr("192.0.2.1")).is_some());
+    for (what, says) in [
+        ("192.0.2.0/24", "not on the allow list by hand, but as `allow` in the configuration"),
+        ("127.0.0.0/8", "which is never banned"),
+        ("198.51.100.9", "is not on the allow list; "),
+    ] {
+        let refusal = policy.disallow(target(what)).unwrap_err().to_string();
+        assert!(refusal.contains(says), "{refusal}");
+    }
+    assert!(policy.check_allow(target("0.0.0.0/0"), false).is_err());
+    assert!(policy.check_allow(target("0.0.0.0/0"), true).is_ok());
 }
