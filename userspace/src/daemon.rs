@@ -4,6 +4,7 @@
 //! brought together, and nobody is told that the daemon is ready before every source has its place.
 #![forbid(unsafe_code)]
 
+mod allow;
 mod announcer;
 mod desk;
 mod evidence;
@@ -13,7 +14,9 @@ mod logline;
 mod network;
 mod pipeline;
 mod reconcile;
+mod reload;
 mod sources;
+mod surroundings;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +25,7 @@ use std::thread;
 
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::announcer::Announcer;
 pub use self::desk::{listed, not_banned};
@@ -30,13 +33,16 @@ use self::health::Health;
 use self::lock::{Lock, LockError};
 pub use self::network::of as network_of;
 use self::pipeline::{Command, Enforcement, Parts, Pipeline};
+use self::reload::{Job, Reloader};
+use self::sources::Sources;
+use self::surroundings::Surroundings;
 use crate::blocklist::{
     Blocklist, BlocklistError, DropEvents, Options as BlocklistOptions, Pinned,
 };
 use crate::config::{self, Config, ConfigError, Loaded, Mode};
-use crate::control::{self, ServerError};
+use crate::control::{self, Request, ServerError};
 use crate::engine::Engine;
-use crate::host::{self, HostError};
+use crate::host::{self, HostError, Watch};
 use crate::mail::{Courier, MailHealth, Policy as MailPolicy};
 use crate::policy::SuricataProof;
 use crate::rules::{PackErrors, Packs};
@@ -157,17 +163,26 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         health.note("last-good", "", error.to_string());
     }
 
+    // Before the facts, so that no change falls between.
+    let watch = Watch::open()?;
     let facts = host::facts()?;
     let proof = SuricataProof::load(&config.suricata_rules)
         .unwrap_or_else(|_unreadable| SuricataProof::unknown());
-    let mut engine = Engine::new(packs, &config, network::of(&facts, &config), proof);
-    let (mut enforcement, drops) =
-        enforcement(&config, options, &facts.default_interfaces, &health)?;
+    let network = network::of(&facts, &config);
+    let mut engine = Engine::new(packs, &config, network.clone(), proof);
+    let interfaces = if config.interfaces.is_empty() {
+        facts.default_interfaces
+    } else {
+        config.interfaces.clone()
+    };
+    let (mut enforcement, drops, off) = enforcement(&config, options, &interfaces, &health)?;
     let bans = reconcile::bring_together(&mut engine, &mut enforcement, &store, &config, &health)?;
 
     let inbox = Inbox::new();
-    let sources =
-        sources::start(&config, &store, &inbox, &health, !engine.policy().is_proof_unknown())?;
+    let mut sources = Sources::default();
+    let positions = sources::positions(store.read())?;
+    let proof_known = !engine.policy().is_proof_unknown();
+    sources.follow(&config, positions, &inbox, &health, proof_known)?;
     let listener_dir = config.run_dir.clone();
     let writer = Writer::spawn(
         store,
@@ -178,6 +193,20 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let host = hostname();
     let (courier, mail_health) = courier(&config, &host, &writer, &health);
     let commands = inbox.commands();
+    let reloader = Reloader::spawn(Job {
+        options: options.clone(),
+        host,
+        state_dir: config.state_dir.clone(),
+        store: writer.handle(),
+        health: health.clone(),
+        commands: commands.clone(),
+    })?;
+    let (couriers, new_couriers) = mpsc::unbounded_channel();
+    if let Some(courier) = courier {
+        // The receiver is in the next lines.
+        drop(couriers.send(courier));
+    }
+    let surroundings = Surroundings::spawn(watch, &config.mail.relay, network, commands.clone());
     let pipeline = Pipeline::new(Parts {
         engine,
         enforcement,
@@ -188,13 +217,26 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         mail_health,
         health,
         config,
+        interfaces,
+        surroundings,
+        couriers,
+        off,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|source| DaemonError::System { what: "a runtime", source })?;
-    runtime.block_on(live(Live { pipeline, inbox, commands, courier, drops, listener_dir, writer }))
+    runtime.block_on(live(Live {
+        pipeline,
+        inbox,
+        commands,
+        reloader,
+        couriers: new_couriers,
+        drops,
+        listener_dir,
+        writer,
+    }))
 }
 
 /// What `live` takes over.
@@ -202,17 +244,20 @@ struct Live {
     pipeline: Pipeline,
     inbox: Inbox<Command>,
     commands: CommandSender<Command>,
-    courier: Option<Courier>,
+    reloader: Reloader,
+    couriers: mpsc::UnboundedReceiver<Courier>,
     drops: Option<DropEvents>,
     listener_dir: PathBuf,
     writer: Writer,
 }
 
 async fn live(live: Live) -> Result<(), DaemonError> {
-    let Live { mut pipeline, inbox, commands, courier, drops, listener_dir, writer } = live;
+    let Live { mut pipeline, inbox, commands, reloader, couriers, drops, listener_dir, writer } =
+        live;
     let system = |what| move |source| DaemonError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT"))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(system("SIGHUP"))?;
     let listener = control::bind(&listener_dir)?;
     pipeline.announce_start();
 
@@ -227,19 +272,22 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         .map_err(system("a thread for the engine"))?;
 
     let ask = commands.clone();
+    let by_signal = reloader.clone();
+    let hangups = tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            by_signal.ask(None);
+        }
+    });
     let server = tokio::spawn(control::serve(listener, move |asked| {
-        if let Err(error) = ask.send(Command::Asked(asked)) {
+        if asked.request == Request::Reload {
+            reloader.ask(Some(asked.answer));
+        } else if let Err(error) = ask.send(Command::Asked(asked)) {
             tracing::warn!(%error, "A control request was turned away.");
         }
     }));
     let announcer = drops.map(|drops| Announcer::spawn(drops, commands.clone()));
     let (stop_courier, stopped) = oneshot::channel::<()>();
-    let courier = courier.map(|courier| {
-        tokio::spawn(courier.run(async {
-            // Dropped or sent: both mean the end.
-            drop(stopped.await);
-        }))
-    });
+    let courier = tokio::spawn(carry(couriers, stopped));
 
     let reason = tokio::select! {
         _ = terminate.recv() => Some("SIGTERM"),
@@ -254,16 +302,34 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         drop(engine_ended.await);
     }
     server.abort();
+    hangups.abort();
     drop(announcer);
     let panicked = engine.join().is_err();
     drop(stop_courier);
-    if let Some(courier) = courier
-        && let Err(error) = courier.await
-    {
+    if let Err(error) = courier.await {
         tracing::error!(%error, "The mail task ended badly.");
     }
     writer.close();
     if panicked || reason.is_none() { Err(DaemonError::EngineEnded) } else { Ok(()) }
+}
+
+/// Lets one courier after the other work: a reload brings another.
+async fn carry(mut couriers: mpsc::UnboundedReceiver<Courier>, mut stopped: oneshot::Receiver<()>) {
+    let mut next = tokio::select! {
+        next = couriers.recv() => next,
+        // Dropped or sent: both mean the end.
+        _ = &mut stopped => None,
+    };
+    while let Some(courier) = next.take() {
+        courier
+            .run(async {
+                tokio::select! {
+                    another = couriers.recv() => next = another,
+                    _ = &mut stopped => {}
+                }
+            })
+            .await;
+    }
 }
 
 /// The configuration with what the command line decides.
@@ -299,9 +365,9 @@ fn packs(config: &Config, health: &Health) -> Result<Packs, PackErrors> {
 fn enforcement(
     config: &Config,
     options: &Options,
-    default_interfaces: &[String],
+    interfaces: &[String],
     health: &Health,
-) -> Result<(Enforcement, Option<DropEvents>), DaemonError> {
+) -> Result<(Enforcement, Option<DropEvents>, bool), DaemonError> {
     if config.mode == Mode::Observe {
         if !options.dry_run
             && Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)).is_ok()
@@ -310,10 +376,8 @@ fn enforcement(
                 "Mode is observe: the program that is still attached passes everything."
             );
         }
-        return Ok((Enforcement::Observe, None));
+        return Ok((Enforcement::Observe, None, false));
     }
-    let interfaces =
-        if config.interfaces.is_empty() { default_interfaces } else { &config.interfaces };
     if interfaces.is_empty() {
         return Err(DaemonError::NoInterface);
     }
@@ -330,7 +394,7 @@ fn enforcement(
             health.note(
                 "generic-mode",
                 &attached.interface,
-                format!("{} runs the program in generic mode, which costs several times as much: {fallback}", attached.interface),
+                generic_mode(&attached.interface, fallback),
             );
         }
     }
@@ -354,12 +418,21 @@ fn enforcement(
     for released in &opened.released {
         tracing::info!(interface = released, "Let go: it is no longer configured.");
     }
-    if opened.off {
+    if opened.panic {
+        health.degrade("off", "", desk::PANIC.to_owned());
+    } else if opened.off {
         blocklist.set_off(false)?;
         tracing::info!("The program passed everything; it enforces again.");
     }
     let drops = blocklist.drop_events();
-    Ok((Enforcement::Kernel(Box::new(blocklist)), drops))
+    Ok((Enforcement::Kernel(Box::new(blocklist)), drops, opened.panic))
+}
+
+/// What `status` says of a fallback.
+fn generic_mode(interface: &str, why: &str) -> String {
+    format!(
+        "{interface} runs the program in generic mode, which costs several times as much: {why}"
+    )
 }
 
 /// Mail, unless `mail:` can't work; that doesn't keep the host from being protected.
@@ -378,7 +451,8 @@ fn courier(
     }
 }
 
-fn hostname() -> String {
+/// This host's name.
+pub fn hostname() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
 }

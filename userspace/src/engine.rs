@@ -79,6 +79,20 @@ impl Engine {
         Outcome { time, event: Some(event), offence, target, fired, verdict }
     }
 
+    /// Takes other packs and another configuration, and keeps all state; `ban.score_half_life` and
+    /// `ban.ipv6_prefix` have to be the same.
+    pub fn reload(
+        &mut self,
+        packs: Arc<Packs>,
+        config: &Config,
+        network: &Network,
+        proof: SuricataProof,
+    ) {
+        self.correlator.reload(packs.rules());
+        self.policy.reload(config, network, proof);
+        self.packs = packs;
+    }
+
     /// A ban was made that didn't come out of [`Engine::step`]: by hand, or after it had to wait.
     pub fn banned(&mut self, order: &BanOrder) {
         self.policy.record(order);

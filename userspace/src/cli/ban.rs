@@ -3,11 +3,9 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use anyhow::bail;
-
 use super::args::Ban;
 use super::{Done, setup};
-use crate::control::{self, Request, Response};
+use crate::control::{Request, Response};
 
 pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
@@ -18,7 +16,7 @@ pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
     };
     let request =
         Request::Ban { target: args.target, ttl_s, reason: args.reason.clone(), force: args.force };
-    match control::request(&config.run_dir, &request)? {
+    match setup::ask_daemon(&config, &request)? {
         Response::Banned { target, expires, passing } => {
             let mut out = io::stdout().lock();
             if args.json {
@@ -37,7 +35,6 @@ pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
             }
             Ok(Done::Well)
         }
-        Response::Refused { message } => bail!("{message}"),
-        other => bail!("expected an answer to `ban`, got {other:?}"),
+        other => Err(setup::unexpected("ban", &other)),
     }
 }

@@ -6,19 +6,21 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use ravelin_common::DropEvent;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::evidence::Recent;
 use super::health::Health;
 use super::logline::{BanLine, UnbanLine};
+use super::reload::{Answer, Fresh};
 use super::sources::Sources;
+use super::surroundings::{News, Surroundings};
 use crate::blocklist::{Blocklist, BlocklistError, Clock};
 use crate::config::Config;
-use crate::control::Asked;
+use crate::control::{Asked, Response};
 use crate::engine::{Engine, Outcome};
 use crate::event::{BanOrder, Line, Target, Timestamp, Value, Verdict};
 use crate::format::Undecodable;
-use crate::mail::{self, AlertNotice, MailHealth, Notice, Started, Stopped};
+use crate::mail::{self, AlertNotice, Courier, MailHealth, Notice, Started, Stopped};
 use crate::source::{Batch, Inbox, Loss, Received, Report};
 use crate::store::{self, AlertRecord, Effect, Evidence};
 
@@ -36,6 +38,10 @@ pub(super) enum Command {
     Asked(Asked),
     /// The kernel dropped a packet.
     Dropped(DropEvent),
+    /// Take over what was read for a reload, and say what changed.
+    Reload(Box<Fresh>, Answer),
+    /// The network may have changed.
+    Surroundings(Box<News>),
     /// Finish what was begun and end.
     Stop {
         /// For the mail.
@@ -72,6 +78,13 @@ pub(super) struct Parts {
     pub(super) mail_health: watch::Receiver<MailHealth>,
     pub(super) health: Health,
     pub(super) config: Config,
+    /// To be protected.
+    pub(super) interfaces: Vec<String>,
+    pub(super) surroundings: Surroundings,
+    /// Takes the courier of another relay.
+    pub(super) couriers: mpsc::UnboundedSender<Courier>,
+    /// Everything passes, by a person's word.
+    pub(super) off: bool,
 }
 
 /// The engine's thread.
@@ -102,8 +115,7 @@ impl Pipeline {
         let sources: Vec<String> = self
             .parts
             .sources
-            .active
-            .iter()
+            .reading()
             .map(|source| format!("{} {}", source.format, source.name))
             .collect();
         let mode = match self.parts.enforcement {
@@ -145,6 +157,14 @@ impl Pipeline {
                     drop(asked.answer.send(response));
                 }
                 Received::Command(Command::Dropped(event)) => self.dropped(&event),
+                Received::Command(Command::Surroundings(news)) => self.surroundings(&news),
+                Received::Command(Command::Reload(fresh, answer)) => {
+                    let changes = self.reload(*fresh, inbox);
+                    if let Some(answer) = answer {
+                        // As above.
+                        drop(answer.send(Response::Reloaded { changes }));
+                    }
+                }
                 Received::Command(Command::Stop { reason }) => {
                     self.stop(reason);
                     return;
@@ -350,6 +370,7 @@ impl Pipeline {
             }
         }
         self.parts.engine.policy_mut().expire(now);
+        self.expire_allowed(now);
         self.look_at_store();
         self.look_at_mail();
         for notice in self.parts.health.news() {
