@@ -10,7 +10,7 @@
 //! all. Where a ban is called for and none comes, the first of these is why:
 //!
 //! 1. `allowed`: nothing else would ever matter
-//! 2. `outbound`, `ambiguous`, `unproven`: what speaks against this event
+//! 2. `outbound`, `ambiguous`, `unproven`, `live-session`: what speaks against this event
 //! 3. `unproven`, `observe`: the event is good, but the count or score isn't without evidence that may
 //!    not ban, or the rule is in a pack in mode observe
 //! 4. `private`
@@ -24,6 +24,7 @@ mod attribution;
 mod pace;
 mod proof;
 mod record;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -37,6 +38,8 @@ use self::pace::Pace;
 pub use self::proof::{ProofError, SuricataProof};
 pub use self::record::Past;
 use self::record::Record;
+pub use self::sessions::Confirm;
+use self::sessions::{News, Sessions};
 use crate::config::{BanConfig, Config, Mode};
 use crate::correlator::Fired;
 use crate::event::{
@@ -143,6 +146,7 @@ pub struct Policy {
     proof: SuricataProof,
     record: Record,
     pace: Pace,
+    sessions: Sessions,
 }
 
 impl Policy {
@@ -158,6 +162,7 @@ impl Policy {
             proof,
             record: Record::new(config.ban.forget_after, remembered(&config.ban)),
             pace: Pace::new(config.ban.max_per_minute),
+            sessions: Sessions::default(),
             ban: config.ban.clone(),
         }
     }
@@ -193,6 +198,46 @@ impl Policy {
     /// Whose deed an event is.
     pub fn attribute(&self, event: &Event<'_>) -> Offence {
         Attribution { home: &self.home, proof: &self.proof, ban: &self.ban }.of(event)
+    }
+
+    /// Takes note of what an event says about SSH sessions; an offence that is a login attempt from where
+    /// an authenticated one comes from may not ban while that lives.
+    pub fn shield(
+        &mut self,
+        event: &Event<'_>,
+        offence: Offence,
+        time: Timestamp,
+        arrived: Timestamp,
+    ) -> Offence {
+        if event.suricata.is_some() || (self.sessions.is_empty() && !event.kind.success) {
+            return offence;
+        }
+        match News::of(event) {
+            Some(News::Opened { addr, port }) => {
+                self.sessions.open(self.target(addr), addr, port, event.pid, time);
+            }
+            Some(News::ClosedBy { pid }) => self.sessions.close_by(pid),
+            Some(News::Closed { addr, port, pid }) => {
+                self.sessions.close(self.target(addr), addr, port, pid);
+            }
+            None => {}
+        }
+        let (Offence { offender: Some(offender), bar: None, .. }, true) =
+            (offence, sessions::is_login(event.kind))
+        else {
+            return offence;
+        };
+        let target = self.target(offender);
+        if self.sessions.live(target, time, arrived) {
+            Offence { bar: Some(Withheld::LiveSession), ..offence }
+        } else {
+            offence
+        }
+    }
+
+    /// Has somebody who knows confirm that sessions live; without it the lines are believed, for a time.
+    pub fn confirm_sessions(&mut self, confirm: Confirm) {
+        self.sessions.confirm_by(confirm);
     }
 
     /// What a ban of this offender is about: its address, or its IPv6 prefix; but a neighbour on one of

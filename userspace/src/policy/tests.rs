@@ -616,3 +616,77 @@ fn what_people_allow_is_never_banned_until_it_is_over() {
     assert!(policy.check_allow(target("0.0.0.0/0"), false).is_err());
     assert!(policy.check_allow(target("0.0.0.0/0"), true).is_ok());
 }
+
+fn session_event<'l>(
+    kind: &'l EventKind,
+    pid: u32,
+    fields: &[(&'l str, Value<'l>)],
+    address: Blame,
+) -> Event<'l> {
+    Event {
+        kind,
+        fields: fields.iter().cloned().collect(),
+        pid: Some(pid),
+        repeated: 1,
+        address,
+        suricata: None,
+    }
+}
+
+fn kind_of(pack: &str, name: &str, success: bool) -> EventKind {
+    EventKind {
+        index: 0,
+        name: name.to_owned(),
+        pack: pack.to_owned(),
+        proven: true,
+        attempt: !success,
+        success,
+    }
+}
+
+#[test]
+fn while_a_session_lives_failed_logins_from_there_do_not_ban() {
+    let mut policy = policy();
+    let (accepted, closed) =
+        (kind_of("sshd", "accepted", true), kind_of("pam", "session-closed", false));
+    let failed = kind_of("sshd", "failed-password", false);
+    let other = kind_of("web", "not-found", false);
+    let src = ("src", Value::Addr(addr(THEM)));
+    let opened =
+        [src.clone(), ("port", Value::Number(4711)), ("user", Value::Text(b"root"[..].into()))];
+    let nobody = Offence::default();
+    let blamed =
+        |kind| session_event(kind, 9, std::slice::from_ref(&src), Blame::Address(addr(THEM)));
+    let bar = |policy: &mut Policy, kind| {
+        let event = blamed(kind);
+        let offence = policy.attribute(&event);
+        policy.shield(&event, offence, at(10), at(10)).bar
+    };
+
+    assert_eq!(bar(&mut policy, &failed), None);
+    policy.shield(&session_event(&accepted, 5, &opened, Blame::Nobody), nobody, at(0), at(0));
+    assert_eq!(bar(&mut policy, &failed), Some(Withheld::LiveSession));
+    assert_eq!(bar(&mut policy, &other), Some(Withheld::LiveSession), "an attempt is one");
+    let offence = Offence { bar: Some(Withheld::LiveSession), ..by(THEM) };
+    assert_eq!(judge(&mut policy, &offence, 10), Verdict::Withheld(Withheld::LiveSession));
+    // Of cron's end, sshd's sessions don't end.
+    let service = |name: &'static [u8]| [("service", Value::Text(name.into()))];
+    let end = |policy: &mut Policy, pid, name| {
+        let event = service(name);
+        let event = session_event(&closed, pid, &event, Blame::Nobody);
+        policy.shield(&event, nobody, at(11), at(11));
+    };
+    end(&mut policy, 5, b"cron");
+    end(&mut policy, 6, b"sshd");
+    assert_eq!(bar(&mut policy, &failed), Some(Withheld::LiveSession));
+    end(&mut policy, 5, b"sshd");
+    assert_eq!(bar(&mut policy, &failed), None);
+
+    // Who can tell, tells.
+    policy.shield(&session_event(&accepted, 5, &opened, Blame::Nobody), nobody, at(0), at(0));
+    policy.confirm_sessions(Box::new(|peer, port| {
+        assert_eq!((peer, port), (addr(THEM), Some(4711)));
+        Some(false)
+    }));
+    assert_eq!(bar(&mut policy, &failed), None);
+}
