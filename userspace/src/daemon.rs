@@ -8,6 +8,7 @@ mod allow;
 mod announcer;
 mod desk;
 mod evidence;
+mod habit;
 mod health;
 mod lock;
 mod logline;
@@ -17,6 +18,7 @@ mod reconcile;
 mod reload;
 mod sources;
 mod surroundings;
+mod vigilance;
 
 use std::io;
 use std::path::PathBuf;
@@ -175,6 +177,9 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     } else {
         config.interfaces.clone()
     };
+    engine.policy_mut().confirm_sessions(Box::new(|peer, port| {
+        host::connections(peer.into(), port).ok().map(|found| !found.is_empty())
+    }));
     let (mut enforcement, drops, off) = enforcement(&config, options, &interfaces, &health)?;
     let bans = reconcile::bring_together(&mut engine, &mut enforcement, &store, &config, &health)?;
 
@@ -202,10 +207,8 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         commands: commands.clone(),
     })?;
     let (couriers, new_couriers) = mpsc::unbounded_channel();
-    if let Some(courier) = courier {
-        // The receiver is in the next lines.
-        drop(couriers.send(courier));
-    }
+    // The receiver is there.
+    drop(couriers.send(courier));
     let surroundings = Surroundings::spawn(watch, &config.mail.relay, network, commands.clone());
     let pipeline = Pipeline::new(Parts {
         engine,
@@ -245,7 +248,7 @@ struct Live {
     inbox: Inbox<Command>,
     commands: CommandSender<Command>,
     reloader: Reloader,
-    couriers: mpsc::UnboundedReceiver<Courier>,
+    couriers: mpsc::UnboundedReceiver<Option<Courier>>,
     drops: Option<DropEvents>,
     listener_dir: PathBuf,
     writer: Writer,
@@ -314,21 +317,28 @@ async fn live(live: Live) -> Result<(), DaemonError> {
 }
 
 /// Lets one courier after the other work: a reload brings another.
-async fn carry(mut couriers: mpsc::UnboundedReceiver<Courier>, mut stopped: oneshot::Receiver<()>) {
-    let mut next = tokio::select! {
-        next = couriers.recv() => next,
-        // Dropped or sent: both mean the end.
-        _ = &mut stopped => None,
-    };
-    while let Some(courier) = next.take() {
-        courier
-            .run(async {
-                tokio::select! {
-                    another = couriers.recv() => next = another,
-                    _ = &mut stopped => {}
-                }
-            })
-            .await;
+async fn carry(
+    mut couriers: mpsc::UnboundedReceiver<Option<Courier>>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut courier = None;
+    loop {
+        let mut next = None;
+        let until = async {
+            tokio::select! {
+                another = couriers.recv() => next = another,
+                // Dropped or sent: both mean the end.
+                _ = &mut stopped => {}
+            }
+        };
+        match courier.take() {
+            Some(courier) => Courier::run(courier, until).await,
+            None => until.await,
+        }
+        match next {
+            Some(another) => courier = another,
+            None => return,
+        }
     }
 }
 
@@ -442,6 +452,10 @@ fn courier(
     writer: &Writer,
     health: &Health,
 ) -> (Option<Courier>, watch::Receiver<MailHealth>) {
+    if config.mail.to.is_empty() {
+        // No mail, as configured.
+        return (None, watch::channel(MailHealth::default()).1);
+    }
     match Courier::new(&config.mail, host, writer.handle()) {
         Ok((courier, watching)) => (Some(courier), watching),
         Err(error) => {

@@ -1,7 +1,10 @@
 //! `ravelin ban`: by hand.
 
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::Path;
+
+use anyhow::bail;
 
 use super::args::Ban;
 use super::{Done, setup};
@@ -9,6 +12,15 @@ use crate::control::{Request, Response};
 
 pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
+    if !args.force
+        && let Some(peer) = own_ssh_peer()
+        && args.target.contains(peer)
+    {
+        bail!(
+            "{} holds {peer}, from where this SSH session comes; say --force if that is meant",
+            args.target
+        );
+    }
     let ttl_s = if args.permanent {
         None
     } else {
@@ -37,4 +49,9 @@ pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
         }
         other => Err(setup::unexpected("ban", &other)),
     }
+}
+
+/// `SSH_CONNECTION` (ssh(1)): the client's address and port, the server's address and port.
+fn own_ssh_peer() -> Option<IpAddr> {
+    std::env::var("SSH_CONNECTION").ok()?.split(' ').next()?.parse().ok()
 }

@@ -1,5 +1,6 @@
 //! What is asked over the control socket, answered on the engine's thread.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -13,6 +14,7 @@ use crate::control::{
     State, Status,
 };
 use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
+use crate::host;
 use crate::store::{Effect, Evidence};
 
 /// What `status` says of a panic.
@@ -59,6 +61,11 @@ impl Pipeline {
             .policy()
             .check_hand(target, force)
             .map_err(|refusal| refusal.to_string())?;
+        if !force && let Some(peer) = ssh_peer(target) {
+            return Err(format!(
+                "{target} holds {peer}, the peer of a live SSH session; say --force if that is meant"
+            ));
+        }
         let since = Timestamp::now();
         let order = BanOrder {
             target,
@@ -231,6 +238,17 @@ impl Pipeline {
                     mode: attached.mode.as_str().to_owned(),
                 })
                 .collect(),
+        }
+    }
+}
+
+/// The peer of an SSH session in `target`, if there is one.
+fn ssh_peer(target: Target) -> Option<SocketAddr> {
+    match host::ssh_peers(target.net()) {
+        Ok(peers) => peers.into_iter().next(),
+        Err(error) => {
+            tracing::warn!(%error, "Whether a ban would cut off an SSH session can't be told.");
+            None
         }
     }
 }

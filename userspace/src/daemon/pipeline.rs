@@ -14,6 +14,7 @@ use super::logline::{BanLine, UnbanLine};
 use super::reload::{Answer, Fresh};
 use super::sources::Sources;
 use super::surroundings::{News, Surroundings};
+use super::vigilance;
 use crate::blocklist::{Blocklist, BlocklistError, Clock};
 use crate::config::Config;
 use crate::control::{Asked, Response};
@@ -81,8 +82,8 @@ pub(super) struct Parts {
     /// To be protected.
     pub(super) interfaces: Vec<String>,
     pub(super) surroundings: Surroundings,
-    /// Takes the courier of another relay.
-    pub(super) couriers: mpsc::UnboundedSender<Courier>,
+    /// Takes the courier of another relay; `None`: no mail.
+    pub(super) couriers: mpsc::UnboundedSender<Option<Courier>>,
     /// Everything passes, by a person's word.
     pub(super) off: bool,
 }
@@ -93,7 +94,11 @@ pub(super) struct Pipeline {
     pub(super) started: Instant,
     recent: Recent,
     /// Bans that haven't dropped a packet yet, with when they entered the kernel.
-    undropped: HashMap<Target, Timestamp>,
+    pub(super) undropped: HashMap<Target, Timestamp>,
+    /// Bans that somebody got through nevertheless.
+    pub(super) ineffective: Vec<Target>,
+    /// Since when we look.
+    pub(super) awake: Timestamp,
     /// The database was begun anew at that moment, and has all bans again.
     renewed: Option<Timestamp>,
 }
@@ -105,6 +110,8 @@ impl Pipeline {
             started: Instant::now(),
             recent: Recent::default(),
             undropped: HashMap::new(),
+            ineffective: Vec::new(),
+            awake: Timestamp::now(),
             renewed: None,
         }
     }
@@ -190,7 +197,10 @@ impl Pipeline {
             self.line(at, line, &mut effects);
         }
         let Some(source) = self.parts.sources.active.get_mut(at) else { return };
-        source.caught_up = source.status.row().lag_bytes == 0;
+        source.caught_up = source.status.progress().1 == 0;
+        if !batch.lines.is_empty() {
+            source.silence.heard(Instant::now());
+        }
         effects.push(Effect::Position(store::Position {
             source: source.name.clone(),
             place: batch.position.to_string(),
@@ -205,6 +215,7 @@ impl Pipeline {
             Err(Undecodable::Empty | Undecodable::NotAnAlert) => return,
             Err(error @ Undecodable::Malformed { .. }) => {
                 tracing::debug!(source = source.name, %error, "A line can't be decoded.");
+                self.look_at_line(at, false);
                 return;
             }
         };
@@ -234,8 +245,19 @@ impl Pipeline {
         }
         let name = source.name.clone();
         let host = record.host.map(|host| String::from_utf8_lossy(host).into_owned());
+        let program = record.program;
         let outcome = self.parts.engine.step(&record, line.arrived);
+        let recognised = outcome.event.is_some();
+        let got_through = vigilance::got_through(&outcome);
         if outcome.fired.alerts.is_empty() && outcome.verdict == Verdict::Nothing {
+            drop(outcome);
+            let packs = self.parts.engine.packs();
+            if recognised || program.is_some_and(|program| packs.knows_program(program)) {
+                self.look_at_line(at, recognised);
+            }
+            if let Some((target, time)) = got_through {
+                self.look_at_ban(target, time);
+            }
             return;
         }
         let evidence = match outcome.target {
@@ -253,6 +275,10 @@ impl Pipeline {
         let told = records(&outcome, &evidence);
         let verdict = outcome.verdict.clone();
         drop(outcome);
+        self.look_at_line(at, true);
+        if let Some((target, time)) = got_through {
+            self.look_at_ban(target, time);
+        }
         match verdict {
             Verdict::Ban(order) => {
                 // The kernel first; what failed there must not look banned.
@@ -371,6 +397,8 @@ impl Pipeline {
         }
         self.parts.engine.policy_mut().expire(now);
         self.expire_allowed(now);
+        self.look_at_ineffective();
+        self.look_at_sources();
         self.look_at_store();
         self.look_at_mail();
         for notice in self.parts.health.news() {

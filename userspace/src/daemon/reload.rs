@@ -32,7 +32,8 @@ pub(super) struct Fresh {
     network: Network,
     proof: SuricataProof,
     positions: Positions,
-    courier: (Courier, watch::Receiver<MailHealth>),
+    /// `None`: no mail.
+    courier: Option<(Courier, watch::Receiver<MailHealth>)>,
 }
 
 impl fmt::Debug for Fresh {
@@ -111,7 +112,9 @@ impl Job {
         let config = effective(&loaded, &self.options);
         let packs = Packs::load(config.builtin_rules, &config.rules)
             .map_err(|errors| errors.to_string())?;
-        let courier = Courier::new(&config.mail, &self.host, self.store.clone())
+        let courier = (!config.mail.to.is_empty())
+            .then(|| Courier::new(&config.mail, &self.host, self.store.clone()))
+            .transpose()
             .map_err(|error| error.to_string())?;
         let facts = host::facts().map_err(|error| error.to_string())?;
         let proof = SuricataProof::load(&config.suricata_rules)
@@ -156,9 +159,14 @@ impl Pipeline {
         }
         if old.mail != parts.config.mail {
             parts.mail = MailPolicy::new(&parts.config.mail, TimeZone::system());
-            let (courier, watching) = courier;
+            let (courier, watching) = match courier {
+                Some((courier, watching)) => (Some(courier), watching),
+                None => (None, watch::channel(MailHealth::default()).1),
+            };
             parts.mail_health = watching;
-            parts.health.clear("mail-misconfigured", "");
+            for code in ["mail-misconfigured", "mail-undelivered", "mail-refused"] {
+                parts.health.clear(code, "");
+            }
             // Fails only where the daemon is on its way out.
             drop(parts.couriers.send(courier));
             parts.surroundings.set_relay(&parts.config.mail.relay);

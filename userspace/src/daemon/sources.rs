@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::tz::TimeZone;
 
 use super::DaemonError;
+use super::habit::{Lag, Recognition, Silence};
 use super::health::Health;
 use super::pipeline::Command;
 use crate::config::{Config, Format, Input};
@@ -44,12 +46,22 @@ pub(super) struct Active {
     pub(super) caught_up: bool,
     /// Its stamps are off; arrival time is used.
     pub(super) skewed: bool,
+    pub(super) lag: Lag,
+    pub(super) silence: Silence,
+    pub(super) recognition: Recognition,
     /// Its thread; ends when dropped. `None`: it was stopped.
     handle: Option<SourceHandle<Command>>,
 }
 
 /// Findings about a source, which end with it.
-const CODES: [&str; 3] = ["source-unreadable", "source-polled", "clock-skew"];
+const CODES: [&str; 6] = [
+    "source-unreadable",
+    "source-polled",
+    "source-lagging",
+    "source-silent",
+    "unrecognised",
+    "clock-skew",
+];
 
 /// Where the database says that the sources were left.
 pub(super) fn positions(store: &Reader) -> Result<Positions, DaemonError> {
@@ -68,6 +80,11 @@ impl Sources {
     /// Those that are read.
     pub(super) fn reading(&self) -> impl Iterator<Item = &Active> {
         self.active.iter().filter(|source| source.handle.is_some())
+    }
+
+    /// Those that are read.
+    pub(super) fn reading_mut(&mut self) -> impl Iterator<Item = &mut Active> {
+        self.active.iter_mut().filter(|source| source.handle.is_some())
     }
 
     /// Starts every source that `config` wants and that isn't read yet, at its committed position, and
@@ -145,6 +162,9 @@ impl Sources {
             status,
             caught_up: false,
             skewed: false,
+            lag: Lag::default(),
+            silence: Silence::new(Instant::now()),
+            recognition: Recognition::default(),
             handle: Some(handle),
         });
         Ok(())
