@@ -74,7 +74,7 @@ impl Daemon {
         for (key, default) in [
             ("interfaces", "[s0]".to_owned()),
             ("sources", format!("[{{format: syslog, file: {dir}/auth.log}}]")),
-            ("mail", "{to: [root@server.example], relay: 'smtp://127.0.0.1:25'}".to_owned()),
+            ("mail", "{to: []}".to_owned()),
         ] {
             if !more.contains(key) {
                 text.push_str(&format!("{key}: {default}\n"));

@@ -7,7 +7,9 @@ mod daemon;
 mod panic;
 mod past;
 mod reload;
+mod sessions;
 mod surroundings;
+mod vigilance;
 
 use std::fs;
 
@@ -80,7 +82,10 @@ fn every_command_has_help_and_says_what_is_wrong_with_its_use() {
 fn a_test_mail_says_exactly_what_the_relay_said() {
     let pair = Pair::new();
     // Nobody listens there.
-    let daemon = Daemon::configured(&pair.server, "");
+    let daemon = Daemon::configured(
+        &pair.server,
+        "mail: {to: [root@server.example], relay: 'smtp://127.0.0.1:25'}\n",
+    );
     let sent = daemon.cli(&["mail", "test"]);
     assert_eq!(sent.code, 1);
     assert!(
@@ -93,4 +98,8 @@ fn a_test_mail_says_exactly_what_the_relay_said() {
     let sent = daemon.cli(&["mail", "test"]);
     assert_eq!(sent.code, 1);
     assert!(sent.err.contains("smtp+starttls://"), "{}", sent.err);
+    daemon.configure("");
+    let sent = daemon.cli(&["mail", "test"]);
+    assert_eq!(sent.code, 1);
+    assert!(sent.err.contains("nobody would get the mail"), "{}", sent.err);
 }
