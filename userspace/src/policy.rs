@@ -10,7 +10,7 @@
 //! all. Where a ban is called for and none comes, the first of these is why:
 //!
 //! 1. `allowed`: nothing else would ever matter
-//! 2. `outbound`, `ambiguous`, `unproven`: what speaks against this event
+//! 2. `outbound`, `ambiguous`, `unproven`, `live-session`: what speaks against this event
 //! 3. `unproven`, `observe`: the event is good, but the count or score isn't without evidence that may
 //!    not ban, or the rule is in a pack in mode observe
 //! 4. `private`
@@ -24,7 +24,9 @@ mod attribution;
 mod pace;
 mod proof;
 mod record;
+mod sessions;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -36,6 +38,8 @@ use self::pace::Pace;
 pub use self::proof::{ProofError, SuricataProof};
 pub use self::record::Past;
 use self::record::Record;
+pub use self::sessions::Confirm;
+use self::sessions::{News, Sessions};
 use crate::config::{BanConfig, Config, Mode};
 use crate::correlator::Fired;
 use crate::event::{
@@ -63,7 +67,7 @@ pub struct Network {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HandRefusal {
     /// All of it is allowed.
-    #[error("{target} is allowed: {entry} is on the allow list ({why}){remedy}", remedy = remedy(*.why))]
+    #[error("{target} is allowed: {entry} is on the allow list ({why}){remedy}", remedy = remedy(*.entry, *.why))]
     Allowed {
         /// What was to be banned.
         target: Target,
@@ -82,11 +86,49 @@ pub enum HandRefusal {
     },
 }
 
-const fn remedy(why: Why) -> &'static str {
+fn remedy(entry: IpNet, why: Why) -> String {
     match why {
-        Why::Configured => "; take it out of `allow` and reload first",
-        _ => "",
+        Why::Configured => "; take it out of `allow` and `ravelin reload` first".to_owned(),
+        Why::Hand => format!("; `ravelin allow --remove {entry}` first"),
+        _ => String::new(),
     }
+}
+
+/// Why a target can't be taken off the allow list by hand.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DisallowRefusal {
+    /// It isn't on it.
+    #[error("{target} is not on the allow list; `ravelin allow --list` shows what is")]
+    NotThere {
+        /// What was to be taken off.
+        target: Target,
+    },
+    /// It wasn't put there by hand.
+    #[error("{target} is not on the allow list by hand, but as {why}{remedy}", remedy = disallow_remedy(*.why))]
+    NotByHand {
+        /// What was to be taken off.
+        target: Target,
+        /// Why it is there.
+        why: Why,
+    },
+}
+
+const fn disallow_remedy(why: Why) -> &'static str {
+    match why {
+        Why::Configured => ": take it out there and `ravelin reload`",
+        _ => ", which is never banned",
+    }
+}
+
+/// An entry of the allow list.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AllowEntry {
+    /// What is never banned.
+    pub net: IpNet,
+    /// Why.
+    pub why: Why,
+    /// Until when, where a person gave it an end.
+    pub expires: Option<Timestamp>,
 }
 
 /// Whose address, may we, how long.
@@ -95,11 +137,16 @@ pub struct Policy {
     mode: Mode,
     ban: BanConfig,
     allow: AllowList,
+    /// What people allowed, and until when.
+    by_hand: BTreeMap<Target, Option<Timestamp>>,
+    /// What the allow list and `home` are made of.
+    configured: Configured,
     home: Home,
     on_link: Vec<Ipv6Net>,
     proof: SuricataProof,
     record: Record,
     pace: Pace,
+    sessions: Sessions,
 }
 
 impl Policy {
@@ -107,32 +154,90 @@ impl Policy {
     pub fn new(config: &Config, network: &Network, proof: SuricataProof) -> Self {
         Self {
             mode: config.mode,
-            allow: AllowList::new(&config.allow, network),
+            allow: AllowList::new(&config.allow, network, []),
+            by_hand: BTreeMap::new(),
+            configured: Configured::of(config, network),
             home: Home::new(&config.home, network),
             on_link: network.on_link.clone(),
             proof,
             record: Record::new(config.ban.forget_after, remembered(&config.ban)),
             pace: Pace::new(config.ban.max_per_minute),
+            sessions: Sessions::default(),
             ban: config.ban.clone(),
         }
     }
 
-    /// Takes another configuration, or what has changed about the host; keeps bans, offences and what
-    /// waits.
+    /// Takes another configuration; keeps bans, offences, what people allowed and what waits.
     pub fn reload(&mut self, config: &Config, network: &Network, proof: SuricataProof) {
         self.mode = config.mode;
-        self.allow = AllowList::new(&config.allow, network);
-        self.home = Home::new(&config.home, network);
-        self.on_link.clone_from(&network.on_link);
+        self.configured = Configured::of(config, network);
+        self.apply();
         self.proof = proof;
         self.record.configure(config.ban.forget_after, remembered(&config.ban));
         self.pace.configure(config.ban.max_per_minute);
         self.ban = config.ban.clone();
     }
 
+    /// Takes what has changed about the host; says whether anything that matters did.
+    pub fn set_network(&mut self, network: &Network) -> bool {
+        if self.configured.network == *network {
+            return false;
+        }
+        self.configured.network = network.clone();
+        self.apply();
+        true
+    }
+
+    fn apply(&mut self) {
+        let Configured { allow, home, network } = &self.configured;
+        self.allow = AllowList::new(allow, network, self.by_hand.keys().copied());
+        self.home = Home::new(home, network);
+        self.on_link.clone_from(&network.on_link);
+    }
+
     /// Whose deed an event is.
     pub fn attribute(&self, event: &Event<'_>) -> Offence {
         Attribution { home: &self.home, proof: &self.proof, ban: &self.ban }.of(event)
+    }
+
+    /// Takes note of what an event says about SSH sessions; an offence that is a login attempt from where
+    /// an authenticated one comes from may not ban while that lives.
+    pub fn shield(
+        &mut self,
+        event: &Event<'_>,
+        offence: Offence,
+        time: Timestamp,
+        arrived: Timestamp,
+    ) -> Offence {
+        if event.suricata.is_some() || (self.sessions.is_empty() && !event.kind.success) {
+            return offence;
+        }
+        match News::of(event) {
+            Some(News::Opened { addr, port }) => {
+                self.sessions.open(self.target(addr), addr, port, event.pid, time);
+            }
+            Some(News::ClosedBy { pid }) => self.sessions.close_by(pid),
+            Some(News::Closed { addr, port, pid }) => {
+                self.sessions.close(self.target(addr), addr, port, pid);
+            }
+            None => {}
+        }
+        let (Offence { offender: Some(offender), bar: None, .. }, true) =
+            (offence, sessions::is_login(event.kind))
+        else {
+            return offence;
+        };
+        let target = self.target(offender);
+        if self.sessions.live(target, time, arrived) {
+            Offence { bar: Some(Withheld::LiveSession), ..offence }
+        } else {
+            offence
+        }
+    }
+
+    /// Has somebody who knows confirm that sessions live; without it the lines are believed, for a time.
+    pub fn confirm_sessions(&mut self, confirm: Confirm) {
+        self.sessions.confirm_by(confirm);
     }
 
     /// What a ban of this offender is about: its address, or its IPv6 prefix; but a neighbour on one of
@@ -239,10 +344,7 @@ impl Policy {
         if let Some((entry, why)) = self.allow.covers(target) {
             return Err(HandRefusal::Allowed { target, entry, why });
         }
-        let narrowest = if target.net().addr().is_ipv4() { 8 } else { 32 };
-        if target.net().prefix_len() < narrowest && !force {
-            return Err(HandRefusal::TooWide { target, narrowest });
-        }
+        not_too_wide(target, force)?;
         Ok(self.allow.inside(target))
     }
 
@@ -281,6 +383,72 @@ impl Policy {
     /// The allow list, for the kernel's.
     pub fn allowed(&self) -> Vec<IpNet> {
         self.allow.nets()
+    }
+
+    /// May this be allowed by hand?
+    ///
+    /// # Errors
+    /// Where it is so wide that it needs `force`.
+    pub fn check_allow(&self, target: Target, force: bool) -> Result<(), HandRefusal> {
+        not_too_wide(target, force)
+    }
+
+    /// A person allows this, until `expires` or until it is taken off.
+    pub fn allow(&mut self, target: Target, expires: Option<Timestamp>) {
+        self.by_hand.insert(target, expires);
+        self.pace.forget(target);
+        self.apply();
+    }
+
+    /// A person takes this off the allow list; another entry may still cover it.
+    ///
+    /// # Errors
+    /// Where no person put it there.
+    pub fn disallow(&mut self, target: Target) -> Result<(), DisallowRefusal> {
+        if self.by_hand.remove(&target).is_none() {
+            return Err(match self.allow.why(target.net()) {
+                Some(why) => DisallowRefusal::NotByHand { target, why },
+                None => DisallowRefusal::NotThere { target },
+            });
+        }
+        self.apply();
+        Ok(())
+    }
+
+    /// What people allowed and is over at `now`; it is off the list.
+    pub fn expire_allowed(&mut self, now: Timestamp) -> Vec<Target> {
+        let over = |expires: &Option<Timestamp>| expires.is_some_and(|expires| expires <= now);
+        let gone: Vec<Target> = self
+            .by_hand
+            .iter()
+            .filter(|(_, expires)| over(expires))
+            .map(|(target, _)| *target)
+            .collect();
+        if !gone.is_empty() {
+            self.by_hand.retain(|_, expires| !over(expires));
+            self.apply();
+        }
+        gone
+    }
+
+    /// What people allowed, and until when.
+    pub fn allowed_by_hand(&self) -> impl Iterator<Item = (Target, Option<Timestamp>)> {
+        self.by_hand.iter().map(|(target, expires)| (*target, *expires))
+    }
+
+    /// The whole allow list.
+    pub fn allow_entries(&self) -> Vec<AllowEntry> {
+        self.allow.entries().map(|(net, why)| self.allow_entry(net, why)).collect()
+    }
+
+    /// What allows all of `target`, if anything does.
+    pub fn why_covered(&self, target: Target) -> Option<AllowEntry> {
+        self.allow.covers(target).map(|(net, why)| self.allow_entry(net, why))
+    }
+
+    fn allow_entry(&self, net: IpNet, why: Why) -> AllowEntry {
+        let by_hand = self.by_hand.get(&Target::from(net)).filter(|_| why == Why::Hand);
+        AllowEntry { net, why, expires: by_hand.copied().flatten() }
     }
 
     /// Why an address is never banned, if it isn't.
@@ -365,6 +533,28 @@ impl Policy {
         let steps = &self.ban.escalate;
         steps.get(repeat).or(steps.last()).copied()
     }
+}
+
+/// What of configuration and host the allow list and `home` are made of.
+#[derive(Debug)]
+struct Configured {
+    allow: Vec<IpNet>,
+    home: Vec<IpNet>,
+    network: Network,
+}
+
+impl Configured {
+    fn of(config: &Config, network: &Network) -> Self {
+        Self { allow: config.allow.clone(), home: config.home.clone(), network: network.clone() }
+    }
+}
+
+fn not_too_wide(target: Target, force: bool) -> Result<(), HandRefusal> {
+    let narrowest = if target.net().addr().is_ipv4() { 8 } else { 32 };
+    if target.net().prefix_len() < narrowest && !force {
+        return Err(HandRefusal::TooWide { target, narrowest });
+    }
+    Ok(())
 }
 
 /// What calls for a ban.

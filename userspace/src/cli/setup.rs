@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use jiff::tz::TimeZone;
 
 use super::args::When;
 use crate::config::Config;
+use crate::control::{self, ClientError, Request, Response};
 use crate::daemon;
 use crate::engine::Engine;
 use crate::event::Timestamp;
@@ -20,6 +21,31 @@ use crate::source::{LineCap, WholeLines};
 /// The configuration, or what is wrong with it.
 pub(super) fn config(path: Option<&Path>) -> anyhow::Result<Config> {
     Ok(Config::load(path)?)
+}
+
+/// The daemon's answer; `None` where no daemon lives. What it refuses is an error.
+pub(super) fn ask(config: &Config, request: &Request) -> anyhow::Result<Option<Response>> {
+    match control::request(&config.run_dir, request) {
+        Ok(Response::Refused { message }) => bail!("{message}"),
+        Ok(response) => Ok(Some(response)),
+        Err(ClientError::NotRunning { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The answer of a daemon that has to be there.
+pub(super) fn ask_daemon(config: &Config, request: &Request) -> anyhow::Result<Response> {
+    match control::request(&config.run_dir, request)? {
+        Response::Refused { message } => bail!("{message}"),
+        response => Ok(response),
+    }
+}
+
+/// An answer to something else: two versions of Ravelin, most likely.
+pub(super) fn unexpected(asked: &str, answer: &Response) -> anyhow::Error {
+    anyhow::anyhow!(
+        "expected an answer to `{asked}`, got {answer:?}: restart the daemon after an upgrade"
+    )
 }
 
 /// A fresh engine for `explain` and `replay`: the configuration and this host's own addresses, no state.

@@ -54,6 +54,25 @@ impl Health {
         }
     }
 
+    /// Whatever had this code, it is over.
+    pub(super) fn clear_all(&self, code: &'static str) {
+        self.clear_unless(code, |_subject| false);
+    }
+
+    /// Of this code only what stands about these subjects.
+    pub(super) fn clear_unless(&self, code: &'static str, stays: impl Fn(&str) -> bool) {
+        let subjects: Vec<String> = self
+            .findings()
+            .standing
+            .keys()
+            .filter(|(standing, subject)| *standing == code && !stays(subject))
+            .map(|(_, subject)| subject.clone())
+            .collect();
+        for subject in subjects {
+            self.clear(code, &subject);
+        }
+    }
+
     /// Whether anything degrades the protection.
     pub(super) fn is_degraded(&self) -> bool {
         self.findings().standing.values().any(|finding| finding.degrades)

@@ -6,19 +6,22 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use ravelin_common::DropEvent;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::evidence::Recent;
 use super::health::Health;
 use super::logline::{BanLine, UnbanLine};
+use super::reload::{Answer, Fresh};
 use super::sources::Sources;
+use super::surroundings::{News, Surroundings};
+use super::vigilance;
 use crate::blocklist::{Blocklist, BlocklistError, Clock};
 use crate::config::Config;
-use crate::control::Asked;
+use crate::control::{Asked, Response};
 use crate::engine::{Engine, Outcome};
 use crate::event::{BanOrder, Line, Target, Timestamp, Value, Verdict};
 use crate::format::Undecodable;
-use crate::mail::{self, AlertNotice, MailHealth, Notice, Started, Stopped};
+use crate::mail::{self, AlertNotice, Courier, MailHealth, Notice, Started, Stopped};
 use crate::source::{Batch, Inbox, Loss, Received, Report};
 use crate::store::{self, AlertRecord, Effect, Evidence};
 
@@ -36,6 +39,10 @@ pub(super) enum Command {
     Asked(Asked),
     /// The kernel dropped a packet.
     Dropped(DropEvent),
+    /// Take over what was read for a reload, and say what changed.
+    Reload(Box<Fresh>, Answer),
+    /// The network may have changed.
+    Surroundings(Box<News>),
     /// Finish what was begun and end.
     Stop {
         /// For the mail.
@@ -72,6 +79,13 @@ pub(super) struct Parts {
     pub(super) mail_health: watch::Receiver<MailHealth>,
     pub(super) health: Health,
     pub(super) config: Config,
+    /// To be protected.
+    pub(super) interfaces: Vec<String>,
+    pub(super) surroundings: Surroundings,
+    /// Takes the courier of another relay; `None`: no mail.
+    pub(super) couriers: mpsc::UnboundedSender<Option<Courier>>,
+    /// Everything passes, by a person's word.
+    pub(super) off: bool,
 }
 
 /// The engine's thread.
@@ -80,7 +94,11 @@ pub(super) struct Pipeline {
     pub(super) started: Instant,
     recent: Recent,
     /// Bans that haven't dropped a packet yet, with when they entered the kernel.
-    undropped: HashMap<Target, Timestamp>,
+    pub(super) undropped: HashMap<Target, Timestamp>,
+    /// Bans that somebody got through nevertheless.
+    pub(super) ineffective: Vec<Target>,
+    /// Since when we look.
+    pub(super) awake: Timestamp,
     /// The database was begun anew at that moment, and has all bans again.
     renewed: Option<Timestamp>,
     /// Bans that the kernel had no room for since the start, by map.
@@ -94,6 +112,8 @@ impl Pipeline {
             started: Instant::now(),
             recent: Recent::default(),
             undropped: HashMap::new(),
+            ineffective: Vec::new(),
+            awake: Timestamp::now(),
             renewed: None,
             turned_away: HashMap::new(),
         }
@@ -105,8 +125,7 @@ impl Pipeline {
         let sources: Vec<String> = self
             .parts
             .sources
-            .active
-            .iter()
+            .reading()
             .map(|source| format!("{} {}", source.format, source.name))
             .collect();
         let mode = match self.parts.enforcement {
@@ -148,6 +167,14 @@ impl Pipeline {
                     drop(asked.answer.send(response));
                 }
                 Received::Command(Command::Dropped(event)) => self.dropped(&event),
+                Received::Command(Command::Surroundings(news)) => self.surroundings(&news),
+                Received::Command(Command::Reload(fresh, answer)) => {
+                    let changes = self.reload(*fresh, inbox);
+                    if let Some(answer) = answer {
+                        // As above.
+                        drop(answer.send(Response::Reloaded { changes }));
+                    }
+                }
                 Received::Command(Command::Stop { reason }) => {
                     self.stop(reason);
                     return;
@@ -173,7 +200,10 @@ impl Pipeline {
             self.line(at, line, &mut effects);
         }
         let Some(source) = self.parts.sources.active.get_mut(at) else { return };
-        source.caught_up = source.status.row().lag_bytes == 0;
+        source.caught_up = source.status.progress().1 == 0;
+        if !batch.lines.is_empty() {
+            source.silence.heard(Instant::now());
+        }
         effects.push(Effect::Position(store::Position {
             source: source.name.clone(),
             place: batch.position.to_string(),
@@ -188,6 +218,7 @@ impl Pipeline {
             Err(Undecodable::Empty | Undecodable::NotAnAlert) => return,
             Err(error @ Undecodable::Malformed { .. }) => {
                 tracing::debug!(source = source.name, %error, "A line can't be decoded.");
+                self.look_at_line(at, false);
                 return;
             }
         };
@@ -217,8 +248,19 @@ impl Pipeline {
         }
         let name = source.name.clone();
         let host = record.host.map(|host| String::from_utf8_lossy(host).into_owned());
+        let program = record.program;
         let outcome = self.parts.engine.step(&record, line.arrived);
+        let recognised = outcome.event.is_some();
+        let got_through = vigilance::got_through(&outcome);
         if outcome.fired.alerts.is_empty() && outcome.verdict == Verdict::Nothing {
+            drop(outcome);
+            let packs = self.parts.engine.packs();
+            if recognised || program.is_some_and(|program| packs.knows_program(program)) {
+                self.look_at_line(at, recognised);
+            }
+            if let Some((target, time)) = got_through {
+                self.look_at_ban(target, time);
+            }
             return;
         }
         let evidence = match outcome.target {
@@ -236,6 +278,10 @@ impl Pipeline {
         let told = records(&outcome, &evidence);
         let verdict = outcome.verdict.clone();
         drop(outcome);
+        self.look_at_line(at, true);
+        if let Some((target, time)) = got_through {
+            self.look_at_ban(target, time);
+        }
         match verdict {
             Verdict::Ban(order) => {
                 // The kernel first; what failed there must not look banned.
@@ -363,6 +409,9 @@ impl Pipeline {
             }
         }
         self.parts.engine.policy_mut().expire(now);
+        self.expire_allowed(now);
+        self.look_at_ineffective();
+        self.look_at_sources();
         self.look_at_store();
         self.look_at_mail();
         for notice in self.parts.health.news() {

@@ -25,6 +25,12 @@ pub(super) fn bring_together(
 ) -> Result<HashMap<Target, BanOrder>, DaemonError> {
     let now = Timestamp::now();
     let clock = Clock::read();
+    // Before the bans: one of what a person allowed doesn't come back.
+    for allowed in store.read().allowed()? {
+        if allowed.expires.is_none_or(|expires| expires > now) {
+            engine.policy_mut().allow(allowed.target, allowed.expires);
+        }
+    }
     let mut bans = HashMap::new();
     store.read().bans(|stored| {
         if stored.order.expires().is_none_or(|expires| expires > now) {
@@ -47,6 +53,7 @@ pub(super) fn bring_together(
             tracing::info!(target = %ban.target, "A ban went: its target is allowed now.");
             bans.remove(&ban.target);
         }
+        bans.retain(|target, _| engine.policy().why_covered(*target).is_none());
         let wanted = bans.values().map(|order| (order.target, clock.expiry(order.expires())));
         let restored = blocklist.restore(wanted.collect::<Vec<_>>())?;
         for (target, error) in &restored.refused {
