@@ -24,15 +24,13 @@ use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-use self::announcer::Announcer;
+use self::announcer::{Announcer, FromKernel};
 pub use self::desk::{listed, not_banned};
 use self::health::Health;
 use self::lock::{Lock, LockError};
 pub use self::network::of as network_of;
 use self::pipeline::{Command, Enforcement, Parts, Pipeline};
-use crate::blocklist::{
-    Blocklist, BlocklistError, DropEvents, Options as BlocklistOptions, Pinned,
-};
+use crate::blocklist::{Blocklist, BlocklistError, Options as BlocklistOptions, Pinned};
 use crate::config::{self, Config, ConfigError, Loaded, Mode};
 use crate::control::{self, ServerError};
 use crate::engine::Engine;
@@ -203,7 +201,7 @@ struct Live {
     inbox: Inbox<Command>,
     commands: CommandSender<Command>,
     courier: Option<Courier>,
-    drops: Option<DropEvents>,
+    drops: Option<FromKernel>,
     listener_dir: PathBuf,
     writer: Writer,
 }
@@ -301,7 +299,7 @@ fn enforcement(
     options: &Options,
     default_interfaces: &[String],
     health: &Health,
-) -> Result<(Enforcement, Option<DropEvents>), DaemonError> {
+) -> Result<(Enforcement, Option<FromKernel>), DaemonError> {
     if config.mode == Mode::Observe {
         if !options.dry_run
             && Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)).is_ok()
@@ -358,7 +356,8 @@ fn enforcement(
         blocklist.set_off(false)?;
         tracing::info!("The program passed everything; it enforces again.");
     }
-    let drops = blocklist.drop_events();
+    let log = blocklist.program_log();
+    let drops = blocklist.drop_events().map(|drops| FromKernel { drops, log });
     Ok((Enforcement::Kernel(Box::new(blocklist)), drops))
 }
 
