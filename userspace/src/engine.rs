@@ -57,27 +57,29 @@ impl Engine {
     pub fn step<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Outcome<'l> {
         let Self { packs, correlator, policy } = self;
         let time = record.time.map_or(arrived, |own| own.min(arrived));
-        let Some(event) = packs.recognise(record) else {
-            return Outcome {
-                time,
-                event: None,
-                offence: Offence::default(),
-                target: None,
-                fired: Fired::default(),
-                verdict: Verdict::Nothing,
-            };
+        // Filled in where it will be returned: it is large, and this runs for every line.
+        let mut outcome = Outcome {
+            time,
+            event: packs.recognise(record),
+            offence: Offence::default(),
+            target: None,
+            fired: Fired::default(),
+            verdict: Verdict::Nothing,
         };
-        let offence = policy.attribute(&event);
-        let offence = policy.shield(&event, offence, time, arrived);
-        let target = policy.subject(&event, &offence);
+        let Some(event) = &outcome.event else { return outcome };
+        outcome.offence =
+            policy.shield(event, policy.attribute(event), time, arrived);
+        let offence = &outcome.offence;
+        outcome.target = policy.subject(event, offence);
+        let target = outcome.target;
         let banned = target.is_some_and(|target| policy.is_banned(target, time));
-        let fired = correlator.feed(&event, &offence, target, time, banned);
-        let verdict = policy.judge(&offence, &fired, time, arrived);
-        if let Verdict::Ban(order) | Verdict::Lapsed(order) = &verdict {
+        correlator.feed_into(event, offence, target, time, banned, &mut outcome.fired);
+        outcome.verdict = policy.judge(offence, &outcome.fired, time, arrived);
+        if let Verdict::Ban(order) | Verdict::Lapsed(order) = &outcome.verdict {
             policy.record(order);
             correlator.consume(order.target);
         }
-        Outcome { time, event: Some(event), offence, target, fired, verdict }
+        outcome
     }
 
     /// Takes other packs and another configuration, and keeps all state; `ban.score_half_life` and

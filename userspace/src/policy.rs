@@ -267,6 +267,9 @@ impl Policy {
         time: Timestamp,
         arrived: Timestamp,
     ) -> Verdict {
+        if fired.alerts.is_empty() && fired.points.is_empty() {
+            return Verdict::Nothing;
+        }
         let Some(call) = self.call(fired) else { return Verdict::Nothing };
         let Some(offender) = offence.offender else {
             return match offence.bar {

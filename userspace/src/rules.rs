@@ -21,6 +21,7 @@ mod tests;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub use self::error::{PackError, PackErrors, Place, Problem};
 pub use self::expect::{Expect, Outcome, PackTest};
@@ -68,7 +69,11 @@ pub struct Packs {
     events: Vec<EventKind>,
     recogniser: Recogniser,
     rules: RuleSet,
-    tests: Vec<PackTest>,
+    /// Whether the built-in packs are among them.
+    builtin: bool,
+    own_tests: Vec<PackTest>,
+    /// All tests, read when somebody asks: they are most of the built-in packs' text.
+    tests: OnceLock<Vec<PackTest>>,
 }
 
 impl Packs {
@@ -90,11 +95,12 @@ impl Packs {
                 Err(source) => errors.push(PackError::Read { path: path.clone(), source }),
             }
         }
-        let builtin = if builtin { &BUILTIN[..] } else { &[] };
+        let shipped = if builtin { &BUILTIN[..] } else { &[] };
+        let shipped = shipped.iter().map(|(file, text)| (*file, without_tests(text)));
         let given = texts.iter().map(|(file, text)| (file.as_str(), text.as_str()));
-        let all: Vec<(&str, &str)> = builtin.iter().copied().chain(given).collect();
+        let all: Vec<(&str, &str)> = shipped.chain(given).collect();
         match Self::from_texts(&all) {
-            Ok(packs) if errors.is_empty() => Ok(packs),
+            Ok(packs) if errors.is_empty() => Ok(Self { builtin, ..packs }),
             Ok(_) => Err(PackErrors { errors }),
             Err(more) => {
                 errors.extend(more.errors);
@@ -136,8 +142,18 @@ impl Packs {
 
     /// The tests inside the packs.
     pub fn tests(&self) -> &[PackTest] {
-        &self.tests
+        self.tests.get_or_init(|| {
+            let shipped = if self.builtin { &BUILTIN[..] } else { &[] };
+            let shipped =
+                shipped.iter().flat_map(|(file, text)| compile::tests(&Text::new(file, text)));
+            shipped.chain(self.own_tests.iter().cloned()).collect()
+        })
     }
+}
+
+/// A built-in pack without its tests, with which each ends.
+fn without_tests(text: &str) -> &str {
+    text.find("\ntests:").map_or(text, |at| &text[..at + 1])
 }
 
 /// The pack files at `path`.

@@ -8,7 +8,7 @@
 //! RFC 5424 has its own header ([`super::ietf`]). A line that has none of it is all message.
 
 use super::ietf;
-use super::scan::{digits, number, skip_spaces, split_word};
+use super::scan::{digits, number, position, skip_spaces, split_word};
 use super::stamp::Stamps;
 use crate::event::{Body, Line, Record};
 
@@ -19,7 +19,9 @@ const MAX_REPEATED: u32 = u16::MAX as u32;
 pub(super) fn decode<'l>(stamps: &mut Stamps, line: Line<'l>) -> Record<'l> {
     let (has_priority, text) = skip_priority(skip_spaces(line.bytes));
     if let Some(record) = ietf::decode(stamps, text, line.arrived) {
-        return with_message(record);
+        let Body::Message(message) = record.body else { return record };
+        let (repeated, message) = message_proper(record.program, message);
+        return Record { repeated, body: Body::Message(message), ..record };
     }
     let stamp = stamps.syslog(text, line.arrived).filter(|stamp| {
         // A stamp is a word or several, not the beginning of one.
@@ -42,14 +44,15 @@ pub(super) fn decode<'l>(stamps: &mut Stamps, line: Line<'l>) -> Record<'l> {
             (None, tag, message)
         }
     };
-    with_message(Record {
+    let (repeated, message) = message_proper(tag.program, message);
+    Record {
         time: stamp.and_then(|stamp| stamp.time),
         host,
         program: tag.program,
         pid: tag.pid,
-        repeated: 1,
+        repeated,
         body: Body::Message(message),
-    })
+    }
 }
 
 /// Whether a stamp is `2024-05-01 10:00:00`, which no syslogd writes by itself.
@@ -118,7 +121,7 @@ fn tag(word: &[u8]) -> Option<Tag<'_>> {
     let [before @ .., b']'] = word else {
         return if colon { named(word, None) } else { None };
     };
-    let open = memchr::memchr(b'[', before)?;
+    let open = position(before, b'[')?;
     let (name, inner) = (&before[..open], &before[open + 1..]);
     if name.is_empty() {
         return named(inner, None);
@@ -137,25 +140,23 @@ fn named(name: &[u8], pid: Option<u32>) -> Option<Tag<'_>> {
     let name = match name {
         [b'(', inner @ .., b')'] => inner,
         // `sshd(pam_unix)`: the program, and which module spoke in it.
-        [.., b')'] => &name[..memchr::memchr(b'(', name).unwrap_or(name.len())],
+        [.., b')'] => &name[..position(name, b'(').unwrap_or(name.len())],
         _ => name,
     };
-    let fits = name.iter().any(u8::is_ascii_alphabetic) && memchr::memchr(b':', name).is_none();
+    let fits = name.iter().any(u8::is_ascii_alphabetic) && position(name, b':').is_none();
     fits.then_some(Tag { program: Some(name), pid })
 }
 
-/// Takes off what stands between the header and the message proper.
-fn with_message(record: Record<'_>) -> Record<'_> {
-    let Body::Message(message) = record.body else { return record };
+/// What remains without what stands between the header and the message proper, and how often it is said.
+fn message_proper<'l>(program: Option<&[u8]>, message: &'l [u8]) -> (u32, &'l [u8]) {
     // sudo pads the user's name: `sudo:     alice : TTY=...`.
     let mut message = skip_spaces(message);
     match message {
-        [b'[', ..] if record.program == Some(b"kernel") => message = skip_uptime(message),
+        [b'[', ..] if program == Some(b"kernel") => message = skip_uptime(message),
         [b'[', b'I', b'D', b' ', ..] => message = skip_solaris_id(message),
         _ => {}
     }
-    let (repeated, message) = unwrap_repeated(message);
-    Record { repeated, body: Body::Message(message), ..record }
+    unwrap_repeated(message)
 }
 
 /// The kernel's `[  970.699396] `.
@@ -186,6 +187,9 @@ fn skip_solaris_id(message: &[u8]) -> &[u8] {
 /// bracket behind it.
 fn unwrap_repeated(message: &[u8]) -> (u32, &[u8]) {
     let wrapped = || {
+        if message.first() != Some(&b'm') {
+            return None;
+        }
         let rest = message.strip_prefix(b"message repeated ")?;
         let count = digits(rest);
         let inner = rest[count..].strip_prefix(b" times: [")?;

@@ -46,6 +46,17 @@ fn every_test_inside_them_passes_as_far_as_recognition_goes() {
 }
 
 #[test]
+fn each_ends_with_its_tests() {
+    for (file, text) in BUILTIN {
+        let tests = text.strip_prefix(without_tests(text)).unwrap();
+        assert!(tests.starts_with("tests:\n"), "{file}");
+        let keys = tests.lines().filter(|line| line.starts_with(|c: char| c.is_alphabetic()));
+        assert_eq!(keys.collect::<Vec<_>>(), ["tests:"], "{file}: what follows its tests is lost");
+        assert!(!compile::tests(&Text::new(file, text)).is_empty(), "{file}");
+    }
+}
+
+#[test]
 fn every_pattern_and_every_rule_has_a_test() {
     let packs = packs();
     let mut patterns = BTreeSet::new();
