@@ -74,7 +74,10 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| fail2ban's file | pack | due | right | by policy | missed | wrong | not due | blamed |")?;
+        writeln!(
+            f,
+            "| fail2ban's file | pack | due | right | by policy | missed | wrong | not due | blamed |"
+        )?;
         writeln!(f, "|---|---|--:|--:|--:|--:|--:|--:|--:|")?;
         let mut total = [0; 7];
         for it in self.services.iter().filter(|service| service.pack.is_some()) {
@@ -108,7 +111,10 @@ impl fmt::Display for Report {
             without.iter().map(|it| it.due).sum::<usize>(),
         )?;
 
-        writeln!(f, "| file | theirs alerts | recognised | level within two | wrong | not recognised |")?;
+        writeln!(
+            f,
+            "| file | theirs alerts | recognised | level within two | wrong | not recognised |"
+        )?;
         writeln!(f, "|---|--:|--:|--:|--:|---|")?;
         for it in &self.decoded {
             let missed: Vec<String> = it.missed.iter().map(usize::to_string).collect();
