@@ -65,11 +65,11 @@ fn service(reader: &Reader, file: &Path) -> Result<Service> {
             expected = serde_json::from_str(json.trim()).ok();
         } else if let Some((_, options)) = line.split_once("filterOptions:") {
             prefix = prefix_of(options);
-        } else if !line.starts_with('#') && !line.trim().is_empty() {
-            if let Some(expected) = expected.take() {
-                let line = format!("{prefix}{line}");
-                compare(reader, &mut service, index + 1, &line, &expected);
-            }
+        } else if !line.starts_with('#')
+            && !line.trim().is_empty()
+            && let Some(expected) = expected.take()
+        {
+            compare(reader, &mut service, index + 1, &format!("{prefix}{line}"), &expected);
         }
     }
     Ok(service)

@@ -1,7 +1,7 @@
 //! The tables, and whether they meet the targets.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use super::fail2ban::Service;
 use super::ossec::Decoded;
@@ -92,7 +92,7 @@ impl Report {
 
     /// Each line that is missed or blamed uncalled for, by pack's file.
     fn differences(&self) -> String {
-        let mut text = String::new();
+        let mut rows = Vec::new();
         for service in self.services.iter().filter(|service| service.pack.is_some()) {
             let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
             for (line, reason) in &service.missed {
@@ -104,10 +104,10 @@ impl Report {
                 by_reason.entry(reason).or_default().push(line.to_string());
             }
             for (reason, lines) in by_reason {
-                let _ = writeln!(text, "| `{}` | {} | {reason} |", service.name, lines.join(", "));
+                rows.push(format!("| `{}` | {} | {reason} |", service.name, lines.join(", ")));
             }
         }
-        text
+        rows.join("\n")
     }
 }
 
@@ -151,7 +151,7 @@ impl fmt::Display for Report {
         )?;
 
         writeln!(f, "Lines on which we differ, by file and number:\n")?;
-        writeln!(f, "| file | lines | why |\n|---|---|---|\n{}", self.differences())?;
+        writeln!(f, "| file | lines | why |\n|---|---|---|\n{}\n", self.differences())?;
         writeln!(f, "OSSEC's and Wazuh's rule tests, which name no address:\n")?;
         writeln!(
             f,
