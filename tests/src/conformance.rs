@@ -87,10 +87,8 @@ impl Reader {
     fn read(&self, line: &str) -> Verdict {
         let nothing = Verdict { event: None, address: None, accuses: false, level: None };
         // Not `auto`: a service that logs JSON is a source of format syslog.
-        let mut decoder = Decoder::new(
-            Selection::Only(ravelin::config::Format::Syslog),
-            TimeZone::UTC,
-        );
+        let mut decoder =
+            Decoder::new(Selection::Only(ravelin::config::Format::Syslog), TimeZone::UTC);
         let line = Line { bytes: line.as_bytes(), arrived: ARRIVED };
         let Ok(record) = decoder.decode(line) else { return nothing };
         let Some(event) = self.packs.recognise(&record) else { return nothing };

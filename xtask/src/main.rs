@@ -4,6 +4,7 @@
 mod apt;
 mod build_ebpf;
 mod cargo;
+mod conformance;
 mod demo;
 mod provision;
 mod run;
@@ -30,6 +31,7 @@ enum Task {
     Run(run::Args),
     Demo(demo::Args),
     Test(test::Args),
+    Conformance(conformance::Args),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Task::Run(args) => run::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Conformance(args) => conformance::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -59,25 +59,30 @@ fn service(reader: &Reader, file: &Path) -> Result<Service> {
     let text = String::from_utf8_lossy(&fs::read(file)?).into_owned();
     let mut service = Service { pack: policy::pack_of(&name), name, ..Service::default() };
     let mut expected: Option<Value> = None;
-    let mut journal = false;
+    let mut prefix = String::new();
     for (index, line) in text.lines().enumerate() {
         if let Some(json) = line.strip_prefix("# failJSON:") {
             expected = serde_json::from_str(json.trim()).ok();
         } else if let Some((_, options)) = line.split_once("filterOptions:") {
-            journal = options.contains("journal") && !options.contains("file");
-        } else if !line.starts_with('#') && !line.trim().is_empty() {
-            if let Some(expected) = expected.take() {
-                // A line of the journal comes without a time there.
-                let line = if journal && !line.starts_with(|first: char| first.is_ascii_digit()) {
-                    format!("Nov 23 10:00:00 {line}")
-                } else {
-                    line.to_owned()
-                };
-                compare(reader, &mut service, index + 1, &line, &expected);
-            }
+            prefix = prefix_of(options);
+        } else if !line.starts_with('#')
+            && !line.trim().is_empty()
+            && let Some(expected) = expected.take()
+        {
+            compare(reader, &mut service, index + 1, &format!("{prefix}{line}"), &expected);
         }
     }
     Ok(service)
+}
+
+/// What the options say stands before each line. A line of the journal comes without a time there.
+fn prefix_of(options: &str) -> String {
+    if !options.contains("journal") || options.contains("file") {
+        return String::new();
+    }
+    let given = serde_json::from_str::<Value>(options.trim()).unwrap_or_default();
+    let given = given.get(0).unwrap_or(&given)["test.prefix-line"].as_str().unwrap_or_default();
+    format!("Nov 23 10:00:00 {given}")
 }
 
 fn compare(reader: &Reader, service: &mut Service, number: usize, line: &str, expected: &Value) {
