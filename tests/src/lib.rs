@@ -2,7 +2,9 @@
 //! other projects' log lines, read through the shipped packs.
 
 pub mod conformance;
+pub mod differential;
 pub mod lab;
 pub mod netns;
+pub mod oracle;
 pub mod scenario;
 pub mod xdp;
