@@ -11,7 +11,7 @@ use super::{Done, setup};
 use crate::control::{Request, Response};
 
 pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = setup::standing_config(config)?;
     if !args.force
         && let Some(peer) = own_ssh_peer()
         && args.target.contains(peer)

@@ -40,7 +40,7 @@ impl Pipeline {
             Request::AllowList => Ok(self.allow_list()),
             Request::Panic { end } => self.panic(end),
             // The reloader takes it before it gets here.
-            Request::Reload => Err("a reload is under way already".to_owned()),
+            Request::Reload => Err("this can't be reloaded; restart it".to_owned()),
         };
         answer.unwrap_or_else(|message| Response::Refused { message })
     }

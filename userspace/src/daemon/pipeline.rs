@@ -23,7 +23,7 @@ use crate::event::{BanOrder, Line, Target, Timestamp, Value, Verdict};
 use crate::format::Undecodable;
 use crate::mail::{self, AlertNotice, Courier, MailHealth, Notice, Started, Stopped};
 use crate::source::{Batch, Inbox, Loss, Received, Report};
-use crate::store::{self, AlertRecord, Effect, Evidence};
+use crate::store::{self, AlertRecord, Allowed, Effect, Evidence};
 
 /// How often time itself is looked after: lapses, what waits for the rate, health.
 const TICK: Duration = Duration::from_millis(250);
@@ -466,6 +466,13 @@ impl Pipeline {
                 "",
                 format!("the database was damaged; it is set aside as {aside}, and a fresh one has all standing bans"),
             );
+            let by_hand = self.parts.engine.policy().allowed_by_hand();
+            let allowed: Vec<Effect> = by_hand
+                .map(|(target, expires)| {
+                    Effect::Allowed(Allowed { target, since: Timestamp::now(), expires })
+                })
+                .collect();
+            self.parts.store.push(allowed);
             let bans: Vec<Effect> = self
                 .parts
                 .bans
