@@ -56,4 +56,10 @@ fn nothing_to_do_is_said() {
     let daemon = super::Daemon::configured(&pair.server, "");
     let said = daemon.cli(&["panic"]).done();
     assert!(said.out.contains("no program is loaded"), "{said:?}");
+    let observing = super::Daemon::start(&pair.server, "mode: observe\n");
+    observing.cli(&["panic"]).done();
+    assert_eq!(observing.status()["state"], "observing");
+    let ended = observing.cli(&["panic", "--end"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("mode is observe"), "{ended:?}");
 }

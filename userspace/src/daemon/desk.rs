@@ -166,7 +166,12 @@ impl Pipeline {
     /// Everything passes at once, or is enforced again.
     fn panic(&mut self, end: bool) -> Result<Response, String> {
         let Some(blocklist) = self.parts.enforcement.kernel() else {
-            return Err("mode is observe (or --dry-run): nothing is dropped anyway".to_owned());
+            // Pinned maps may say so all the same: that counts when mode enforce is back.
+            return if end {
+                Err("mode is observe (or --dry-run), so nothing is dropped: set `mode: enforce` and restart first".to_owned())
+            } else {
+                Ok(Response::Panic { off: true })
+            };
         };
         blocklist.set_panic(!end).map_err(|error| error.to_string())?;
         self.parts.off = !end;

@@ -201,6 +201,7 @@ impl Pipeline {
         if !batch.lines.is_empty() {
             source.silence.heard(Instant::now());
         }
+        source.place = Some(batch.position.clone());
         effects.push(Effect::Position(store::Position {
             source: source.name.clone(),
             place: batch.position.to_string(),

@@ -44,6 +44,8 @@ pub(super) struct Active {
     pub(super) status: Arc<SourceStatus>,
     /// Everything that was there has been read: lines from now on are fresh.
     pub(super) caught_up: bool,
+    /// How far its lines have had their effect.
+    pub(super) place: Option<Position>,
     /// Its stamps are off; arrival time is used.
     pub(super) skewed: bool,
     pub(super) lag: Lag,
@@ -135,7 +137,10 @@ impl Sources {
             if self.reading().any(|source| source.name == name && source.format == format) {
                 continue;
             }
-            let place = stored.remove(&name);
+            // The database may be a commit behind.
+            let known = self.active.iter().rev().find(|source| source.name == name);
+            let place = known.and_then(|source| source.place.clone());
+            let place = place.or_else(|| stored.remove(&name));
             self.start(name.clone(), path, format, place, inbox)?;
             changes.push(format!("source {format} {name} started"));
         }
@@ -161,6 +166,7 @@ impl Sources {
             decoder: Decoder::new(Selection::Only(format), TimeZone::system()),
             status,
             caught_up: false,
+            place: None,
             skewed: false,
             lag: Lag::default(),
             silence: Silence::new(Instant::now()),
