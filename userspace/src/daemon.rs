@@ -18,6 +18,8 @@ mod reconcile;
 mod reload;
 mod sources;
 mod surroundings;
+mod telling;
+mod upkeep;
 mod vigilance;
 
 use std::io;

@@ -15,7 +15,8 @@ fn everything_passes_until_a_person_ends_it() {
     assert_eq!(status.json()["state"], "off");
     assert_eq!(daemon.health(), ["off"]);
     // What the daemon does meanwhile doesn't switch it on.
-    daemon.cli(&["ban", "198.51.100.0/24"]).done();
+    let banned = daemon.cli(&["ban", "198.51.100.0/24"]).done();
+    assert!(banned.out.contains("ravelin panic --end"), "{banned:?}");
     assert!(gets_through(&pair));
     daemon.restart();
     assert_eq!(daemon.status()["state"], "off");

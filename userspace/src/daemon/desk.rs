@@ -87,6 +87,7 @@ impl Pipeline {
             target,
             expires,
             passing: passing.iter().map(IpNet::to_string).collect(),
+            off: self.parts.off,
         })
     }
 
