@@ -279,6 +279,8 @@ impl Pipeline {
         if let Some((target, time)) = got_through {
             self.look_at_ban(target, time);
         }
+        // The history tells the alert before the ban that it led to.
+        effects.extend(told.into_iter().map(Effect::Alert));
         match verdict {
             Verdict::Ban(order) => {
                 // The kernel first; what failed there must not look banned.
@@ -293,7 +295,6 @@ impl Pipeline {
             Verdict::Lapsed(order) => effects.push(Effect::Late { order, evidence }),
             Verdict::Nothing | Verdict::Withheld(_) => {}
         }
-        effects.extend(told.into_iter().map(Effect::Alert));
         let now = Timestamp::now();
         for notice in notices {
             effects.extend(self.parts.mail.entry(&notice, now).map(Effect::Mail));

@@ -100,10 +100,10 @@ impl Sources {
         proof_known: bool,
     ) -> Result<Vec<String>, SpawnError> {
         let plan = source::plan(config.sources.as_deref(), Path::new("/"));
-        health.clear_all("sources");
-        health.clear_all("proof-unknown");
-        for warning in &plan.warnings {
-            health.note("sources", &warning.to_string(), warning.to_string());
+        let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
+        health.clear_unless("sources", |standing| warnings.iter().any(|told| told == standing));
+        for warning in warnings {
+            health.note("sources", &warning, warning.clone());
         }
         let mut wanted: Vec<(PathBuf, Format)> = Vec::new();
         self.standby.clear();
@@ -129,11 +129,13 @@ impl Sources {
                 changes.push(format!("source {} {} stopped", source.format, source.name));
             }
         }
+        let unproven = wanted.iter().find(|(_, format)| *format == Format::SuricataFast);
+        match unproven.filter(|_| !proof_known) {
+            Some((path, _)) => health.note("proof-unknown", "", proof_unknown(path, config)),
+            None => health.clear("proof-unknown", ""),
+        }
         for (path, format) in wanted {
             let name = path.to_string_lossy().into_owned();
-            if format == Format::SuricataFast && !proof_known {
-                health.note("proof-unknown", "", proof_unknown(&name, config));
-            }
             if self.reading().any(|source| source.name == name && source.format == format) {
                 continue;
             }
@@ -177,9 +179,10 @@ impl Sources {
     }
 }
 
-fn proof_unknown(name: &str, config: &Config) -> String {
+fn proof_unknown(log: &Path, config: &Config) -> String {
     format!(
-        "{} can't be read, so whether the alerts of {name} are proven can't be told and TCP counts as proof: set suricata_rules, or read eve.json",
-        config.suricata_rules.display()
+        "{} can't be read, so whether the alerts of {} are proven can't be told and TCP counts as proof: set suricata_rules, or read eve.json",
+        config.suricata_rules.display(),
+        log.display()
     )
 }
