@@ -18,6 +18,8 @@ mod reconcile;
 mod reload;
 mod sources;
 mod surroundings;
+mod telling;
+mod upkeep;
 mod vigilance;
 
 use std::io;
@@ -146,7 +148,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let config = effective(&loaded, options);
     let _lock = Lock::take(&config.run_dir)?;
     let packs = Arc::new(packs(&config, &health)?);
-    let (store, opened) = Store::open(&config.state_dir)?;
+    let (mut store, opened) = Store::open(&config.state_dir)?;
     if let Some(aside) = opened.set_aside {
         health.degrade(
             "database-damaged",
@@ -179,7 +181,8 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         host::connections(peer.into(), port).ok().map(|found| !found.is_empty())
     }));
     let (mut enforcement, drops, off) = enforcement(&config, options, &interfaces, &health)?;
-    let bans = reconcile::bring_together(&mut engine, &mut enforcement, &store, &config, &health)?;
+    let bans =
+        reconcile::bring_together(&mut engine, &mut enforcement, &mut store, &config, &health)?;
 
     let inbox = Inbox::new();
     let mut sources = Sources::default();

@@ -60,6 +60,7 @@ fn it_survives_a_kill_and_ends_in_time() {
     daemon.restart();
     assert_eq!(by_hand(&daemon), expected);
     assert_eq!(daemon.cli(&["ban", CLIENT]).code, 1);
+    assert!(gets_through(&pair));
 
     daemon.cli(&["allow", CLIENT, "--ttl", "1s"]).done();
     daemon.wait_until("it is over", || daemon.cli(&["ban", CLIENT]).code == 0);

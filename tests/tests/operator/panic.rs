@@ -15,7 +15,8 @@ fn everything_passes_until_a_person_ends_it() {
     assert_eq!(status.json()["state"], "off");
     assert_eq!(daemon.health(), ["off"]);
     // What the daemon does meanwhile doesn't switch it on.
-    daemon.cli(&["ban", "198.51.100.0/24"]).done();
+    let banned = daemon.cli(&["ban", "198.51.100.0/24"]).done();
+    assert!(banned.out.contains("ravelin panic --end"), "{banned:?}");
     assert!(gets_through(&pair));
     daemon.restart();
     assert_eq!(daemon.status()["state"], "off");
@@ -56,4 +57,10 @@ fn nothing_to_do_is_said() {
     let daemon = super::Daemon::configured(&pair.server, "");
     let said = daemon.cli(&["panic"]).done();
     assert!(said.out.contains("no program is loaded"), "{said:?}");
+    let observing = super::Daemon::start(&pair.server, "mode: observe\n");
+    observing.cli(&["panic"]).done();
+    assert_eq!(observing.status()["state"], "observing");
+    let ended = observing.cli(&["panic", "--end"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("mode is observe"), "{ended:?}");
 }

@@ -24,6 +24,9 @@ fn an_offenders_story_is_told_with_its_lines() {
     assert!(said.contains("sshd[800]: Failed password for root"), "{said}");
 
     daemon.cli(&["unban", CLIENT]).done();
+    daemon.wait_until("that is on disk", || {
+        daemon.cli(&["history", "--limit", "1", "--json"]).json()[0]["kind"] == "unban"
+    });
     daemon.kill();
     let said = daemon.cli(&["show", CLIENT]).done().out;
     assert!(said.contains("is not banned"), "{said}");
@@ -45,6 +48,9 @@ fn an_offenders_story_is_told_with_its_lines() {
 fn a_wider_ban_is_named() {
     let (_pair, mut daemon) = running();
     daemon.cli(&["ban", "198.51.100.0/24", "--reason", "a whole net"]).done();
+    daemon.wait_until("it is on disk", || {
+        daemon.cli(&["history", "--json"]).json().as_array().unwrap().len() == 1
+    });
     for alive in [true, false] {
         let story = daemon.cli(&["show", CLIENT, "--json"]).done().json();
         assert_eq!(story["ban"], serde_json::Value::Null);

@@ -44,6 +44,18 @@ fn a_bad_file_changes_nothing_and_says_why() {
     });
     assert!(daemon.log().contains("interfazes"), "{}", daemon.log());
     assert!(is_cut_off(&pair));
+    let refused = daemon.cli(&["reload"]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.err.contains("nothing was changed") && refused.err.contains("interfazes"),
+        "{refused:?}"
+    );
+    // Nobody has to mend it to act.
+    let listed = daemon.cli(&["list"]).done();
+    assert!(listed.out.contains(CLIENT) && listed.err.contains("last good copy"), "{listed:?}");
+    daemon.cli(&["panic"]).done();
+    assert!(gets_through(&pair));
+    daemon.cli(&["panic", "--end"]).done();
 
     // A pack that isn't one.
     let pack = daemon.path("own.yaml");

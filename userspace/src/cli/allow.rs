@@ -12,7 +12,7 @@ use crate::event::{Target, Timestamp};
 use crate::store::Reader;
 
 pub(super) fn run(config: Option<&Path>, args: &Allow) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = setup::standing_config(config)?;
     match (args.target, args.remove) {
         (Some(target), _) => add(&config, target, args),
         (None, Some(target)) => remove(&config, target, args.json),

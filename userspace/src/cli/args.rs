@@ -53,7 +53,7 @@ pub(super) enum Command {
     Reload(Reload),
     /// Pass everything at once, until `ravelin panic --end`
     Panic(Panic),
-    /// Mail, by hand
+    /// Try the mail relay out
     Mail(Mail),
 }
 
@@ -172,10 +172,10 @@ pub(super) struct Allow {
     #[arg(required_unless_present_any = ["list", "remove"])]
     pub(super) target: Option<Target>,
     /// How long, such as 30m, 8h or 7d [default: until it is removed]
-    #[arg(long, value_name = "T", value_parser = crate::config::parse_duration, requires = "target")]
+    #[arg(long, value_name = "T", value_parser = crate::config::parse_duration, conflicts_with_all = ["list", "remove"])]
     pub(super) ttl: Option<std::time::Duration>,
     /// Also a prefix shorter than /8 (IPv6: /32)
-    #[arg(long, requires = "target")]
+    #[arg(long, conflicts_with_all = ["list", "remove"])]
     pub(super) force: bool,
     /// List what is never banned, and why
     #[arg(long, conflicts_with_all = ["target", "remove"])]
@@ -192,7 +192,7 @@ pub(super) struct Allow {
 pub(super) struct Show {
     /// An address or prefix; a bare IPv6 address means its /64
     pub(super) target: Target,
-    /// How much of its history, newest first kept
+    /// The newest N entries of its history; 0: all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(super) limit: u32,
     /// Print one JSON document

@@ -11,7 +11,7 @@ use super::{Done, setup};
 use crate::control::{Request, Response};
 
 pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = setup::standing_config(config)?;
     if !args.force
         && let Some(peer) = own_ssh_peer()
         && args.target.contains(peer)
@@ -29,11 +29,11 @@ pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
     let request =
         Request::Ban { target: args.target, ttl_s, reason: args.reason.clone(), force: args.force };
     match setup::ask_daemon(&config, &request)? {
-        Response::Banned { target, expires, passing } => {
+        Response::Banned { target, expires, passing, off } => {
             let mut out = io::stdout().lock();
             if args.json {
                 let document = serde_json::json!({
-                    "target": target, "expires": expires, "passing": passing
+                    "target": target, "expires": expires, "passing": passing, "off": off
                 });
                 writeln!(out, "{document}")?;
                 return Ok(Done::Well);
@@ -44,6 +44,12 @@ pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
             }
             if !passing.is_empty() {
                 writeln!(out, "Allowed inside it, and passing: {}.", passing.join(", "))?;
+            }
+            if off {
+                writeln!(
+                    out,
+                    "It drops nothing until `ravelin panic --end`: everything passes now."
+                )?;
             }
             Ok(Done::Well)
         }

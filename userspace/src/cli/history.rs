@@ -9,7 +9,7 @@ use crate::event::Timestamp;
 use crate::store::{HistoryFilter, Reader};
 
 pub(super) fn run(config: Option<&Path>, args: &History) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = setup::standing_config(config)?;
     let since = args.since.map(|since| match since {
         Since::Ago(age) => Timestamp::now().saturating_sub(age),
         Since::At(time) => Timestamp::from_micros(time.as_microsecond()),

@@ -14,7 +14,7 @@ use crate::event::{BanOrder, Target, Timestamp};
 use crate::store::{Reader, StoreError};
 
 pub(super) fn run(config: Option<&Path>, args: &List) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = setup::standing_config(config)?;
     let (bans, alive) = match setup::ask(&config, &Request::List)? {
         Some(Response::List { bans }) => (bans, true),
         Some(other) => return Err(setup::unexpected("list", &other)),

@@ -22,7 +22,14 @@ enum Fate {
 }
 
 pub(super) fn run(config: Option<&Path>, args: &Panic) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = match setup::standing_config(config) {
+        Ok(config) => config,
+        // In an emergency the usual place is better than none.
+        Err(error) => {
+            setup::warn(&format!("{error:#}; the defaults are used"))?;
+            Config::default()
+        }
+    };
     let fate = if args.end { end(&config)? } else { begin(&config)? };
     let mut out = io::stdout().lock();
     if args.json {

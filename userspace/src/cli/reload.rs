@@ -3,12 +3,14 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use anyhow::Context as _;
+
 use super::args::Reload;
 use super::{Done, setup};
 use crate::control::{Request, Response};
 
 pub(super) fn run(config: Option<&Path>, args: &Reload) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = setup::config(config).context("nothing was changed")?;
     let changes = match setup::ask_daemon(&config, &Request::Reload)? {
         Response::Reloaded { changes } => changes,
         other => return Err(setup::unexpected("reload", &other)),

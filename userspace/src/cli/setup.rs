@@ -1,5 +1,6 @@
 //! What several commands begin with.
 
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use anyhow::{Context as _, bail};
 use jiff::tz::TimeZone;
 
 use super::args::When;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::control::{self, ClientError, Request, Response};
 use crate::daemon;
 use crate::engine::Engine;
@@ -21,6 +22,21 @@ use crate::source::{LineCap, WholeLines};
 /// The configuration, or what is wrong with it.
 pub(super) fn config(path: Option<&Path>) -> anyhow::Result<Config> {
     Ok(Config::load(path)?)
+}
+
+/// The configuration of the daemon that runs or ran: where the file has become invalid, its last good copy,
+/// as the daemon itself does it. Nobody should have to mend a file to lift a ban.
+pub(super) fn standing_config(path: Option<&Path>) -> anyhow::Result<Config> {
+    let loaded = config::load_or_last_good(path)?;
+    if let Some(error) = &loaded.degraded {
+        warn(&format!("{error}; its last good copy is used"))?;
+    }
+    Ok(loaded.config)
+}
+
+/// Says something to people beside the command's own output.
+pub(super) fn warn(message: &str) -> io::Result<()> {
+    writeln!(io::stderr().lock(), "ravelin: {message}")
 }
 
 /// The daemon's answer; `None` where no daemon lives. What it refuses is an error.

@@ -16,7 +16,7 @@ use crate::mail::visible;
 use crate::store::{HistoryEntry, HistoryFilter, Reader};
 
 pub(super) fn run(config: Option<&Path>, args: &Show) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = setup::standing_config(config)?;
     let target = args.target;
     let now = match setup::ask(&config, &Request::Show { target })? {
         Some(Response::Shown(shown)) => *shown,

@@ -16,7 +16,7 @@ use crate::event::{Origin, Target, Timestamp};
 use crate::store::{Effect, Store};
 
 pub(super) fn run(config: Option<&Path>, args: &Unban) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = setup::standing_config(config)?;
     let request = match args.target {
         Some(target) => Request::Unban { target },
         None => Request::UnbanAll,

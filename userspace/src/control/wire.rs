@@ -79,6 +79,8 @@ pub enum Response {
         expires: Option<String>,
         /// Prefixes inside it that go on passing.
         passing: Vec<String>,
+        /// Everything passes, by `ravelin panic`.
+        off: bool,
     },
     /// To [`Request::Unban`] and [`Request::UnbanAll`].
     Unbanned {

@@ -40,7 +40,7 @@ impl Pipeline {
             Request::AllowList => Ok(self.allow_list()),
             Request::Panic { end } => self.panic(end),
             // The reloader takes it before it gets here.
-            Request::Reload => Err("a reload is under way already".to_owned()),
+            Request::Reload => Err("this can't be reloaded; restart it".to_owned()),
         };
         answer.unwrap_or_else(|message| Response::Refused { message })
     }
@@ -87,6 +87,7 @@ impl Pipeline {
             target,
             expires,
             passing: passing.iter().map(IpNet::to_string).collect(),
+            off: self.parts.off,
         })
     }
 
@@ -166,7 +167,12 @@ impl Pipeline {
     /// Everything passes at once, or is enforced again.
     fn panic(&mut self, end: bool) -> Result<Response, String> {
         let Some(blocklist) = self.parts.enforcement.kernel() else {
-            return Err("mode is observe (or --dry-run): nothing is dropped anyway".to_owned());
+            // Pinned maps may say so all the same: that counts when mode enforce is back.
+            return if end {
+                Err("mode is observe (or --dry-run), so nothing is dropped: set `mode: enforce` and restart first".to_owned())
+            } else {
+                Ok(Response::Panic { off: true })
+            };
         };
         blocklist.set_panic(!end).map_err(|error| error.to_string())?;
         self.parts.off = !end;

@@ -54,11 +54,6 @@ impl Health {
         }
     }
 
-    /// Whatever had this code, it is over.
-    pub(super) fn clear_all(&self, code: &'static str) {
-        self.clear_unless(code, |_subject| false);
-    }
-
     /// Of this code only what stands about these subjects.
     pub(super) fn clear_unless(&self, code: &'static str, stays: impl Fn(&str) -> bool) {
         let subjects: Vec<String> = self
@@ -142,5 +137,9 @@ mod tests {
         assert!(!health.is_degraded());
         assert!(matches!(health.news()[..], [Notice::Recovered(_)]));
         assert_eq!(health.items().len(), 1);
+        health.note("sources", "one", "one".into());
+        health.note("sources", "two", "two".into());
+        health.clear_unless("sources", |subject| subject == "two");
+        assert_eq!(health.items().len(), 2);
     }
 }

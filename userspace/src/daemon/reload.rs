@@ -151,7 +151,10 @@ impl Pipeline {
         let followed =
             parts.sources.follow(&parts.config, positions, inbox, &parts.health, proof_known);
         match followed {
-            Ok(sources) => changes.extend(sources),
+            Ok(sources) => {
+                parts.health.clear("source-not-started", "");
+                changes.extend(sources);
+            }
             Err(error) => {
                 parts.health.degrade("source-not-started", "", error.to_string());
                 changes.push(error.to_string());
@@ -203,6 +206,7 @@ fn keep_fixed(config: &mut Config, old: &Config) -> Vec<String> {
     keep!(ban.max);
     keep!(ban.ipv6_prefix);
     keep!(ban.score_half_life);
+    keep!(ban.forget_after);
     kept
 }
 
@@ -229,11 +233,6 @@ fn config_changes(old: &Config, new: &Config) -> Vec<String> {
     let steps =
         |steps: &[std::time::Duration]| list(steps.iter().map(|step| Shown(*step).to_string()));
     tell("ban.escalate", steps(&was.escalate), steps(&is.escalate));
-    tell(
-        "ban.forget_after",
-        Shown(was.forget_after).to_string(),
-        Shown(is.forget_after).to_string(),
-    );
     tell("ban.private", was.private.to_string(), is.private.to_string());
     tell("ban.unproven", was.unproven.to_string(), is.unproven.to_string());
     tell("ban.outbound", was.outbound.to_string(), is.outbound.to_string());

@@ -44,6 +44,8 @@ pub(super) struct Active {
     pub(super) status: Arc<SourceStatus>,
     /// Everything that was there has been read: lines from now on are fresh.
     pub(super) caught_up: bool,
+    /// How far its lines have had their effect.
+    pub(super) place: Option<Position>,
     /// Its stamps are off; arrival time is used.
     pub(super) skewed: bool,
     pub(super) lag: Lag,
@@ -98,10 +100,10 @@ impl Sources {
         proof_known: bool,
     ) -> Result<Vec<String>, SpawnError> {
         let plan = source::plan(config.sources.as_deref(), Path::new("/"));
-        health.clear_all("sources");
-        health.clear_all("proof-unknown");
-        for warning in &plan.warnings {
-            health.note("sources", &warning.to_string(), warning.to_string());
+        let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
+        health.clear_unless("sources", |standing| warnings.iter().any(|told| told == standing));
+        for warning in warnings {
+            health.note("sources", &warning, warning.clone());
         }
         let mut wanted: Vec<(PathBuf, Format)> = Vec::new();
         self.standby.clear();
@@ -127,15 +129,20 @@ impl Sources {
                 changes.push(format!("source {} {} stopped", source.format, source.name));
             }
         }
+        let unproven = wanted.iter().find(|(_, format)| *format == Format::SuricataFast);
+        match unproven.filter(|_| !proof_known) {
+            Some((path, _)) => health.note("proof-unknown", "", proof_unknown(path, config)),
+            None => health.clear("proof-unknown", ""),
+        }
         for (path, format) in wanted {
             let name = path.to_string_lossy().into_owned();
-            if format == Format::SuricataFast && !proof_known {
-                health.note("proof-unknown", "", proof_unknown(&name, config));
-            }
             if self.reading().any(|source| source.name == name && source.format == format) {
                 continue;
             }
-            let place = stored.remove(&name);
+            // The database may be a commit behind.
+            let known = self.active.iter().rev().find(|source| source.name == name);
+            let place = known.and_then(|source| source.place.clone());
+            let place = place.or_else(|| stored.remove(&name));
             self.start(name.clone(), path, format, place, inbox)?;
             changes.push(format!("source {format} {name} started"));
         }
@@ -161,6 +168,7 @@ impl Sources {
             decoder: Decoder::new(Selection::Only(format), TimeZone::system()),
             status,
             caught_up: false,
+            place: None,
             skewed: false,
             lag: Lag::default(),
             silence: Silence::new(Instant::now()),
@@ -171,9 +179,10 @@ impl Sources {
     }
 }
 
-fn proof_unknown(name: &str, config: &Config) -> String {
+fn proof_unknown(log: &Path, config: &Config) -> String {
     format!(
-        "{} can't be read, so whether the alerts of {name} are proven can't be told and TCP counts as proof: set suricata_rules, or read eve.json",
-        config.suricata_rules.display()
+        "{} can't be read, so whether the alerts of {} are proven can't be told and TCP counts as proof: set suricata_rules, or read eve.json",
+        config.suricata_rules.display(),
+        log.display()
     )
 }

@@ -103,6 +103,7 @@ impl Watcher {
                 continue;
             }
             let Some(relay) = relay() else { return };
+            let begun = Instant::now();
             match self.look(relay) {
                 Ok(news) => match self.commands.send(Command::Surroundings(Box::new(news))) {
                     Err(SendError::Closed) => return,
@@ -111,6 +112,8 @@ impl Watcher {
                 },
                 Err(error) => tracing::warn!(%error, "The network can't be looked at; trying on."),
             }
+            // A router's million routes take a while to list, and change all the time.
+            thread::sleep((begun.elapsed() * 10).min(LOOK));
         }
     }
 
