@@ -67,9 +67,12 @@ fn is_there(program: &str) -> bool {
 }
 
 /// fail2ban-rs and a configuration for it; the error says why not.
-pub(super) fn fail2ban_rs(folder: &Path) -> Result<(PathBuf, PathBuf)> {
+pub(super) fn fail2ban_rs(folder: &Path, no_build: bool) -> Result<(PathBuf, PathBuf)> {
     let program = folder.join("bin/fail2ban-rs");
     if !program.exists() {
+        if no_build {
+            bail!("{} isn't there: run this without --no-build", program.display());
+        }
         eprintln!("Building fail2ban-rs {FAIL2BAN_RS} from crates.io");
         quietly(
             cargo()

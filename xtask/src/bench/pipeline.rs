@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -26,6 +27,9 @@ pub(crate) struct Args {
     /// Print the figures as one JSON document
     #[arg(long)]
     json: bool,
+    /// Measure what has been built before, and build nothing
+    #[arg(long)]
+    no_build: bool,
     /// How often each program runs
     #[arg(long, default_value_t = 5, value_name = "N")]
     rounds: u32,
@@ -36,8 +40,10 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     peers::provision()?;
-    build_ebpf::run(&build_ebpf::Args::default())?;
-    must(cargo().args(["build", "--locked", "--release", "-p", "ravelin"]))?;
+    if !args.no_build {
+        build_ebpf::run(&build_ebpf::Args::default())?;
+        must(release_build().args(["build", "--locked", "--release", "-p", "ravelin"]))?;
+    }
     let folder = target_dir().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
 
@@ -55,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
             rows.push(Row::new(log, "fail2ban-regex", row, rg, command));
         }
         if matches!(log, Log::Attack | Log::Usual) {
-            match fail2ban_rs(&folder, &path, rounds, args.core) {
+            match fail2ban_rs(&folder, &path, args) {
                 Ok((time, command)) => {
                     rows.push(Row::new(log, "fail2ban-rs dry-run", time, rg, command));
                 }
@@ -74,6 +80,19 @@ pub(super) fn run(args: &Args) -> Result<()> {
         print!("{}", report::table(&rows));
     }
     Ok(())
+}
+
+/// Cargo without what `cargo run` tells us of this crate: ring's build script looks at it, and would
+/// build everything that needs TLS anew each time we take turns with a plain `cargo build`.
+fn release_build() -> Command {
+    let mut build = cargo();
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(&name);
+        }
+    }
+    build
 }
 
 fn ours(log: Log, path: &Path) -> Measured {
@@ -97,14 +116,14 @@ fn fail2ban_regex(path: &Path, core: usize) -> Result<(Duration, String)> {
     Ok((time * (Log::Attack.lines() / 50_000), command.line()))
 }
 
-fn fail2ban_rs(folder: &Path, path: &Path, rounds: u32, core: usize) -> Result<(Duration, String)> {
-    let (program, config) = peers::fail2ban_rs(folder)?;
+fn fail2ban_rs(folder: &Path, path: &Path, args: &Args) -> Result<(Duration, String)> {
+    let (program, config) = peers::fail2ban_rs(folder, args.no_build)?;
     let words = [program.as_os_str(), "--config".as_ref(), config.as_os_str(), "dry-run".as_ref()];
     let command = Measured::new(words.into_iter().chain([
         path.as_os_str(),
         "--jail".as_ref(),
         "sshd".as_ref(),
     ]));
-    let times = best_of(rounds, core, std::slice::from_ref(&command))?;
+    let times = best_of(args.rounds.max(1), args.core, std::slice::from_ref(&command))?;
     Ok((times[0], command.line()))
 }
