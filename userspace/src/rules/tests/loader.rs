@@ -372,7 +372,7 @@ fn the_documentation_has_every_key() {
             format!("{head}rules: [{{preceded_by: {{zzz: 1}}}}]\n"),
         ),
         ("## Tests", "`expect` has", format!("{head}tests: [{{zzz: 1}}]\n")),
-        ("`expect` has", "\u{0}", format!("{head}tests: [{{expect: {{zzz: 1}}}}]\n")),
+        ("`expect` has", "\n## ", format!("{head}tests: [{{expect: {{zzz: 1}}}}]\n")),
     ] {
         let sorted = |mut keys: Vec<String>| {
             keys.sort();

@@ -1,0 +1,29 @@
+//! `cargo xtask bench`: the figures of the design, each beside its peer in the same run.
+
+mod logs;
+mod peers;
+mod pipeline;
+mod plot;
+mod report;
+mod timing;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Measures, and writes what was measured to `docs/benchmarks`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Pipeline(pipeline::Args),
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.what {
+        What::Pipeline(args) => pipeline::run(args),
+    }
+}
