@@ -7,4 +7,5 @@ pub mod lab;
 pub mod netns;
 pub mod oracle;
 pub mod scenario;
+pub mod vm;
 pub mod xdp;

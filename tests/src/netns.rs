@@ -14,6 +14,10 @@ use std::thread;
 use anyhow::{Context as _, Result, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+mod flood;
+
+pub use self::flood::{Flood, Victim};
+
 /// Hardware address of a veth pair's first end.
 pub const MAC: &str = "02:00:00:00:00:01";
 /// Hardware address of its other end.

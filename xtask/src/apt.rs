@@ -67,7 +67,8 @@ fn apt_get() -> Command {
     apt
 }
 
-fn update() -> Result<()> {
+/// Brings apt's lists up to date.
+pub(crate) fn update() -> Result<()> {
     quietly(apt_get().arg("update"))
 }
 
@@ -121,6 +122,30 @@ fn add_backports() -> Result<String> {
         update()?;
     }
     Ok(release)
+}
+
+/// Packages whose name matches a regular expression.
+pub(crate) fn search(pattern: &str) -> Result<Vec<String>> {
+    let output = Command::new("/usr/bin/apt-cache")
+        .args(["search", "--names-only", pattern])
+        .output()
+        .context("could not start apt-cache")?;
+    let listed = String::from_utf8_lossy(&output.stdout);
+    Ok(listed.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
+}
+
+/// Unpacks a package's files into a new directory; nothing is installed, none of its scripts runs.
+pub(crate) fn unpack(name: &str, dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("failed to create {dir:?}"))?;
+    // As root it would complain that it can't become another user to write here.
+    let sandbox = ["-o", "APT::Sandbox::User=root"];
+    quietly(apt_get().current_dir(dir).args(sandbox).args(["download", name]))?;
+    for entry in fs::read_dir(dir).with_context(|| format!("failed to read {dir:?}"))? {
+        let package = entry?.path();
+        quietly(Command::new("/usr/bin/dpkg-deb").arg("--extract").arg(&package).arg(dir))?;
+        fs::remove_file(&package).with_context(|| format!("failed to remove {package:?}"))?;
+    }
+    Ok(())
 }
 
 /// Answers a package's question in advance.

@@ -7,6 +7,7 @@ mod build_ebpf;
 mod cargo;
 mod conformance;
 mod demo;
+mod kernels;
 mod provision;
 mod run;
 mod test;

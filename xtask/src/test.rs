@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use crate::cargo::{HOST_CRATES, cargo, must};
-use crate::{build_ebpf, provision};
+use crate::{build_ebpf, kernels, provision};
 
-/// Runs every test: units, packet tables, namespaces, and the demo's scenarios end to end.
+/// Runs every test: units, packet tables, namespaces, other kernels, and the demo's scenarios end to end.
 ///
 /// Needs root (network namespaces, XDP) and, on Debian, installs what the lab needs and this machine
 /// lacks. What is given after `--` goes to the test programs: `cargo xtask test -- forged` runs the tests
@@ -19,6 +19,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     provision::lab()?;
+    kernels::provide();
     build_ebpf::run(&build_ebpf::Args::default())?;
     // The lab runs the programs themselves; tests alone wouldn't build them.
     must(cargo().arg("build").args(HOST_CRATES).arg("--bins"))?;

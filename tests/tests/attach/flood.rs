@@ -1,49 +1,10 @@
 //! A flood from one address, and what it must not disturb.
 
-use std::net::{Ipv4Addr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-
 use ravelin::blocklist::{Expiry, Inserted};
 use ravelin_common::Reason;
-use ravelin_tests::netns::{BpfDir, Netns, Pair};
+use ravelin_tests::netns::{BpfDir, Flood, Pair};
 
 use super::{CLIENT, CLIENT_V4, SERVER_V4, entry, in_time, open, options, target, wait_until};
-
-/// Sends UDP as fast as it can until it is dropped.
-pub(crate) struct Flood {
-    stop: Arc<AtomicBool>,
-    sender: Option<JoinHandle<()>>,
-}
-
-impl Flood {
-    pub(crate) fn start(netns: &Netns, from: Ipv4Addr, to: (Ipv4Addr, u16)) -> Self {
-        let socket = netns.enter(|| {
-            let socket = UdpSocket::bind((from, 0)).unwrap();
-            socket.connect(to).unwrap();
-            socket
-        });
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let sender = std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                // A full queue is no reason to stop.
-                drop(socket.send(b"flood"));
-            }
-        });
-        Self { stop, sender: Some(sender) }
-    }
-}
-
-impl Drop for Flood {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(sender) = self.sender.take() {
-            drop(sender.join());
-        }
-    }
-}
 
 /// Renews, allows around, nests and sweeps while packets arrive: the ban's own count and the program's
 /// are the same in the end.

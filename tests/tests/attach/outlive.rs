@@ -1,5 +1,6 @@
 //! `kill -9`: bans hold, and lapse, while nobody lives.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -8,11 +9,17 @@ use std::{env, thread};
 
 use ravelin::blocklist::{Blocklist, Clock, Expiry, Options};
 use ravelin::config::XdpMode;
-use ravelin_tests::netns::{BpfDir, Pair};
+use ravelin_common::Reason;
+use ravelin_tests::netns::{BpfDir, Flood, Pair, Victim};
 
-use super::{CLIENT, SERVER, SERVER_V6, in_time, open, options, target, wait_until};
+use super::{
+    CLIENT, CLIENT_V4, SERVER, SERVER_V4, SERVER_V6, in_time, open, options, target, wait_until,
+};
 
 const DIR: &str = "RAVELIN_TEST_BPF_DIR";
+const NETWORK: &str = "198.51.100.0/24";
+/// How often the restless daemon is killed, each time a turn later.
+const KILLS: usize = 10;
 const TTL: Duration = Duration::from_secs(3);
 
 /// What the test below starts and kills; by itself it does nothing.
@@ -20,20 +27,86 @@ const TTL: Duration = Duration::from_secs(3);
 #[ignore = "a process for another test to kill"]
 fn daemon() {
     let Some(dir) = env::var_os(DIR) else { return };
-    let options = Options {
-        bpf_dir: PathBuf::from(dir),
-        interfaces: vec!["s0".to_owned()],
-        xdp_mode: XdpMode::Auto,
-        max: 4_096,
-        events_per_second: 0,
-    };
-    let (mut blocklist, opened) = Blocklist::open(&options).unwrap();
+    let (mut blocklist, opened) = Blocklist::open(&inside(dir)).unwrap();
     assert!(opened.refused.is_empty());
     let expires = in_time(TTL);
     blocklist.insert(target(CLIENT), expires).unwrap();
     blocklist.insert(target("2001:db8:51::/64"), Expiry::Permanent).unwrap();
     println!("\nexpires {}", expires.as_ns());
     thread::sleep(Duration::from_secs(600));
+}
+
+/// Likewise: bans the client's network for good, and then never ceases to change bans inside it.
+#[test]
+#[ignore = "a process for another test to kill"]
+fn restless_daemon() {
+    let Some(dir) = env::var_os(DIR) else { return };
+    let (mut blocklist, opened) = Blocklist::open(&inside(dir)).unwrap();
+    assert!(opened.refused.is_empty());
+    blocklist.insert(target(NETWORK), Expiry::Permanent).unwrap();
+    for turn in 0_u32.. {
+        println!("\nturn {turn}");
+        for length in (25_u8..32).chain((25..32).rev()) {
+            let nested = target(&format!("198.51.100.7/{length}"));
+            let expires = in_time(Duration::from_millis(u64::from(length)));
+            blocklist.insert(nested, expires).unwrap();
+            blocklist.insert(target(NETWORK), Expiry::Permanent).unwrap();
+            if length % 2 == 0 {
+                blocklist.remove(nested).unwrap();
+            }
+        }
+        blocklist.set_allowed(&[target("198.51.100.128/30").net()]).unwrap();
+        blocklist.insert(target(CLIENT), in_time(Duration::from_millis(5))).unwrap();
+        blocklist.set_allowed(&[]).unwrap();
+        blocklist.sweep(&Clock::read()).unwrap();
+        blocklist.remove(target(CLIENT)).unwrap();
+    }
+}
+
+/// What the child's blocklist is opened with.
+fn inside(dir: OsString) -> Options {
+    Options {
+        bpf_dir: PathBuf::from(dir),
+        interfaces: vec!["s0".to_owned()],
+        xdp_mode: XdpMode::Auto,
+        max: 4_096,
+        events_per_second: 0,
+    }
+}
+
+/// Wherever a daemon is killed, also between two writes to nested prefixes, and however often it comes back:
+/// not one packet of a banned network arrives.
+#[test]
+fn killed_and_restarted_under_fire_lets_nothing_through() {
+    let (pair, dir) = (Pair::new(), BpfDir::new());
+    // The network is banned before the first packet is sent.
+    let (mut blocklist, _opened) = open(&pair.server, &options(&dir, &["s0"]));
+    blocklist.insert(target(NETWORK), Expiry::Permanent).unwrap();
+    drop(blocklist);
+    let victim = Victim::listen(&pair.server, (SERVER_V4, 9));
+    let flood = Flood::start(&pair.client, CLIENT_V4, (SERVER_V4, 9));
+    for round in 0..KILLS {
+        let mut child = pair
+            .server
+            .command(env::current_exe().unwrap())
+            .args(["--exact", "outlive::restless_daemon", "--ignored", "--nocapture"])
+            .env(DIR, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let turns = lines.filter(|line| line.as_ref().unwrap().starts_with("turn "));
+        assert_eq!(turns.take(1 + round).count(), 1 + round, "it ended by itself");
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success());
+    }
+    drop(flood);
+    assert_eq!(victim.received(), 0, "something was let through");
+    let (blocklist, opened) = open(&pair.server, &options(&dir, &["s0"]));
+    assert!(opened.adopted >= Some(1), "{opened:?}");
+    let counters = blocklist.counters().unwrap();
+    assert!(counters.of(Reason::DroppedNetV4) > 10_000, "{counters:?}");
+    assert_eq!(counters.of(Reason::PassedExpired), 0, "{counters:?}");
 }
 
 #[test]
