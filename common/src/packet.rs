@@ -166,3 +166,62 @@ impl<'frame> Ipv6<'frame> {
         self.0.as_ptr().cast()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An 802.1ad and an 802.1Q tag, then IPv4 from 198.51.100.7.
+    const TAGGED_V4: [u8; 42] = [
+        2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xa8, 0, 7, 0x81, 0x00, 0, 42, 0x08,
+        0x00, //
+        0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0, 198, 51, 100, 7, 192, 0, 2, 1,
+    ];
+    /// IPv6 from 2001:db8:1:2:3:4:5:6, with a payload of 20 bytes announced.
+    const V6: [u8; 54] = [
+        2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, //
+        0x60, 0, 0, 0, 0, 20, 6, 64, 0x20, 1, 0xd, 0xb8, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0,
+        6, //
+        0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+    ];
+
+    #[test]
+    fn finds_source_and_announced_length() {
+        let Ok(Packet::V4(packet)) = Packet::parse(&TAGGED_V4[..]) else { panic!("not IPv4") };
+        assert_eq!(packet.source(), [198, 51, 100, 7]);
+        assert_eq!(packet.announced_len(), 40);
+        assert_eq!(packet.as_ptr(), TAGGED_V4[22..].as_ptr());
+
+        let Ok(Packet::V6(packet)) = Packet::parse(&V6[..]) else { panic!("not IPv6") };
+        assert_eq!(packet.source(), [[0x20, 1, 0xd, 0xb8, 0, 1, 0, 2], [0, 3, 0, 4, 0, 5, 0, 6]]);
+        assert_eq!(packet.announced_len(), 60);
+        assert_eq!(packet.as_ptr(), V6[14..].as_ptr());
+    }
+
+    #[test]
+    fn sources_print_as_addresses() {
+        for (frame, source) in [(&TAGGED_V4[..], "198.51.100.7"), (&V6[..], "2001:db8:1:2:3:4:5:6")]
+        {
+            let packet = Packet::parse(frame).unwrap();
+            assert_eq!(packet.source(), source.parse::<IpAddr>().unwrap());
+        }
+    }
+
+    #[test]
+    fn what_ends_early_is_malformed() {
+        for frame in [&TAGGED_V4[..], &V6[..]] {
+            for len in 0..frame.len() {
+                assert_eq!(Packet::parse(&frame[..len]), Err(NoPacket::Malformed), "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_third_tag_is_not_looked_behind() {
+        let mut frame = [0; 64];
+        for offset in [12, 16, 20] {
+            frame[offset..offset + 2].copy_from_slice(&ether_type::VLAN_8021Q);
+        }
+        assert_eq!(Packet::parse(&frame[..]), Err(NoPacket::NotIp));
+    }
+}

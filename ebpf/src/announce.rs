@@ -23,17 +23,17 @@ pub(crate) fn announce(
         let event = DropEvent {
             time_ns: cpu.now_ns(),
             source: mapped(packet.source()),
-            ifindex: ctx.ingress_ifindex() as u32,
+            ifindex: u32::try_from(ctx.ingress_ifindex()).unwrap_or_default(),
             length,
             reason: reason as u32,
-            suppressed: cpu.suppressed as u32,
+            suppressed: cpu.suppressed,
         };
         if maps::EVENTS.output_untyped::<DropEvent>(event, 0).is_ok() {
             cpu.suppressed = 0;
             return;
         }
     }
-    cpu.suppressed += 1;
+    cpu.suppressed = cpu.suppressed.saturating_add(1);
 }
 
 #[inline(always)]

@@ -15,7 +15,8 @@ pub(crate) struct Cpu {
     /// When the next drop event is due; it may come up to a second early.
     event_due_ns: u64,
     /// Drops not announced since the last event.
-    pub(crate) suppressed: u64,
+    pub(crate) suppressed: u32,
+    _reserved: u32,
 }
 
 impl Cpu {

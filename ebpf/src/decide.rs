@@ -1,6 +1,6 @@
 //! Whether a packet is dropped.
 
-use ravelin_common::packet::{Ipv4, Ipv6, Packet};
+use ravelin_common::packet::{Ipv6, Packet};
 use ravelin_common::prefilter::Bit;
 use ravelin_common::{Reason, Settings};
 
@@ -26,23 +26,23 @@ pub(crate) struct Hit {
 #[inline(always)]
 pub(crate) fn decide(packet: Packet<'_>, settings: &Settings) -> Verdict {
     match packet {
-        Packet::V4(packet) => judge(&packet, settings.nets_v4 != 0),
-        Packet::V6(packet) => judge(&packet, settings.nets_v6 != 0),
+        Packet::V4(packet) => judge(&V4(packet.source()), settings.nets_v4 != 0),
+        Packet::V6(packet) => judge(&V6::from(packet), settings.nets_v6 != 0),
     }
 }
 
 /// Asks for the exact ban first, then for the longest prefix: a lapsed exact ban hides no prefix.
 #[inline(always)]
-fn judge<P: Judged>(packet: &P, nets: bool) -> Verdict {
+fn judge<S: Source>(source: &S, nets: bool) -> Verdict {
     let mut reason = Reason::PassedMiss;
-    if let Some(ban) = packet.ban() {
-        if let Some(verdict) = enforce(ban, P::DROPPED, packet) {
+    if let Some(ban) = source.ban() {
+        if let Some(verdict) = enforce(ban, S::DROPPED, source) {
             return verdict;
         }
         reason = Reason::PassedExpired;
     }
-    if nets && let Some(ban) = packet.net() {
-        if let Some(verdict) = enforce(ban, P::DROPPED_NET, packet) {
+    if nets && let Some(ban) = source.net() {
+        if let Some(verdict) = enforce(ban, S::DROPPED_NET, source) {
             return verdict;
         }
         reason = Reason::PassedExpired;
@@ -50,21 +50,21 @@ fn judge<P: Judged>(packet: &P, nets: bool) -> Verdict {
     Verdict { reason, hit: None }
 }
 
-/// What `ban` means for `packet`; nothing if it has lapsed.
+/// What `ban` means for a packet from `source`; nothing if it has lapsed.
 #[inline(always)]
-fn enforce<P: Judged>(ban: &'static Ban, reason: Reason, packet: &P) -> Option<Verdict> {
+fn enforce<S: Source>(ban: &'static Ban, reason: Reason, source: &S) -> Option<Verdict> {
     let cpu = Cpu::current()?;
     if !ban.holds(cpu.now_ns()) {
         return None;
     }
-    if packet.unbannable() || (ban.holds_allowed() && packet.allowed()) {
+    if source.unbannable() || (ban.holds_allowed() && source.allowed()) {
         return Some(Verdict { reason: Reason::PassedAllowed, hit: None });
     }
     Some(Verdict { reason, hit: Some(Hit { ban, cpu }) })
 }
 
-/// What the maps of its family say about a packet's source.
-trait Judged {
+/// A source address, with what the maps of its family say about it.
+trait Source {
     const DROPPED: Reason;
     const DROPPED_NET: Reason;
 
@@ -79,31 +79,30 @@ trait Judged {
     fn unbannable(&self) -> bool;
 }
 
-impl Judged for Ipv4<'_> {
+struct V4([u8; 4]);
+
+impl Source for V4 {
     const DROPPED: Reason = Reason::DroppedV4;
     const DROPPED_NET: Reason = Reason::DroppedNetV4;
 
     #[inline(always)]
     fn ban(&self) -> Option<&'static Ban> {
-        let source = self.source();
-        if !may_be_banned(Bit::of_v4(source)) {
+        if !may_be_banned(Bit::of_v4(self.0)) {
             return None;
         }
         // SAFETY: only userspace inserts and removes; without preallocation a removed entry is freed
         // after the program's RCU section, so that the reference stays valid for this run.
-        unsafe { maps::BANS_V4.get(source) }
+        unsafe { maps::BANS_V4.get(self.0) }
     }
 
     #[inline(always)]
     fn net(&self) -> Option<&'static Ban> {
-        let source = u32::from_ne_bytes(self.source());
-        maps::NETS_V4.get(Prefix::new([source, 0], 32).key())
+        maps::NETS_V4.get(Prefix::new([u32::from_ne_bytes(self.0), 0], 32).key())
     }
 
     #[inline(always)]
     fn allowed(&self) -> bool {
-        let source = u32::from_ne_bytes(self.source());
-        maps::ALLOW_V4.get(Prefix::new(source, 32).key()).is_some()
+        maps::ALLOW_V4.get(Prefix::new(u32::from_ne_bytes(self.0), 32).key()).is_some()
     }
 
     /// 169.254.0.0/16 (RFC 3927) and 0.0.0.0 (a DHCP client's).
@@ -111,35 +110,54 @@ impl Judged for Ipv4<'_> {
     fn unbannable(&self) -> bool {
         const PREFIX: u32 = u32::from_ne_bytes([0xff, 0xff, 0, 0]);
         const LINK_LOCAL: u32 = u32::from_ne_bytes([169, 254, 0, 0]);
-        let source = u32::from_ne_bytes(self.source());
+        let source = u32::from_ne_bytes(self.0);
         source & PREFIX == LINK_LOCAL || source == 0
     }
 }
 
-impl Judged for Ipv6<'_> {
+/// Its network half, which decides about almost all packets, is taken from the frame once.
+struct V6<'frame> {
+    network: [u8; 8],
+    packet: Ipv6<'frame>,
+}
+
+impl<'frame> From<Ipv6<'frame>> for V6<'frame> {
+    #[inline(always)]
+    fn from(packet: Ipv6<'frame>) -> Self {
+        let [network, _host] = packet.source();
+        Self { network, packet }
+    }
+}
+
+impl V6<'_> {
+    #[inline(always)]
+    fn halves(&self) -> [u64; 2] {
+        let [_network, host] = self.packet.source();
+        [self.network, host].map(u64::from_ne_bytes)
+    }
+}
+
+impl Source for V6<'_> {
     const DROPPED: Reason = Reason::DroppedV6;
     const DROPPED_NET: Reason = Reason::DroppedNetV6;
 
     #[inline(always)]
     fn ban(&self) -> Option<&'static Ban> {
-        let [network, _host] = self.source();
-        if !may_be_banned(Bit::of_v6(network)) {
+        if !may_be_banned(Bit::of_v6(self.network)) {
             return None;
         }
         // SAFETY: as for IPv4.
-        unsafe { maps::BANS_V6.get(network) }
+        unsafe { maps::BANS_V6.get(self.network) }
     }
 
     #[inline(always)]
     fn net(&self) -> Option<&'static Ban> {
-        let source = self.source().map(u64::from_ne_bytes);
-        maps::NETS_V6.get(Prefix::new(source, 128).key())
+        maps::NETS_V6.get(Prefix::new(self.halves(), 128).key())
     }
 
     #[inline(always)]
     fn allowed(&self) -> bool {
-        let source = self.source().map(u64::from_ne_bytes);
-        maps::ALLOW_V6.get(Prefix::new(source, 128).key()).is_some()
+        maps::ALLOW_V6.get(Prefix::new(self.halves(), 128).key()).is_some()
     }
 
     /// `fe80::/10` (RFC 4291, section 2.5.6) and `::` (duplicate address detection, RFC 4862).
@@ -147,8 +165,8 @@ impl Judged for Ipv6<'_> {
     fn unbannable(&self) -> bool {
         const PREFIX: u64 = u64::from_ne_bytes([0xff, 0xc0, 0, 0, 0, 0, 0, 0]);
         const LINK_LOCAL: u64 = u64::from_ne_bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0]);
-        let [network, host] = self.source().map(u64::from_ne_bytes);
-        network & PREFIX == LINK_LOCAL || (network == 0 && host == 0)
+        let network = u64::from_ne_bytes(self.network);
+        network & PREFIX == LINK_LOCAL || (network == 0 && self.halves() == [0, 0])
     }
 }
 

@@ -24,14 +24,18 @@ impl XdpFrame {
     ///
     /// The helper that knows costs 6 ns where returns are mitigated (Safe RET). A packet that ends in the
     /// first buffer has no other.
+    #[expect(clippy::cast_possible_truncation, reason = "a frame has less than 4 GiB")]
     #[inline(always)]
     pub(crate) fn len(&self, ctx: &XdpContext, packet: Packet<'_>) -> u32 {
-        let end = match packet {
-            Packet::V4(packet) => packet.as_ptr() as usize + packet.announced_len(),
-            Packet::V6(packet) => packet.as_ptr() as usize + packet.announced_len(),
+        let (start, announced) = match packet {
+            Packet::V4(packet) => (packet.as_ptr() as usize, packet.announced_len()),
+            Packet::V6(packet) => (packet.as_ptr() as usize, packet.announced_len()),
         };
-        if end <= self.data_end {
-            return (self.data_end - self.data) as u32;
+        // Lengths are compared, not ends: the verifier of 6.1 adds nothing to a packet pointer that it
+        // can't bound, and it can't after a byte swap.
+        let first_buffer = self.data_end - self.data;
+        if start - self.data + announced <= first_buffer {
+            return first_buffer as u32;
         }
         // SAFETY: the context is the one the kernel called us with.
         unsafe { bpf_xdp_get_buff_len(ctx.ctx) as u32 }

@@ -8,7 +8,7 @@
     unsafe_code,
     reason = "map values, packet memory and kernel helpers are raw pointers; each module wraps its own"
 )]
-#![expect(internal_features, reason = "AtomicU64::fetch_add doesn't compile for BPF: ban.rs")]
+#![expect(internal_features, reason = "core has no atomic addition for BPF: shared.rs")]
 
 mod amend;
 mod announce;
@@ -19,6 +19,7 @@ mod decide;
 mod frame;
 mod maps;
 mod prefix;
+mod shared;
 mod trace;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
@@ -31,9 +32,8 @@ use self::decide::{Hit, Verdict};
 use self::frame::XdpFrame;
 
 /// What is attached to the interfaces.
-#[expect(missing_docs, unreachable_pub, reason = "the macro writes a function without a comment")]
 #[xdp(frags)]
-pub fn ravelin(ctx: XdpContext) -> u32 {
+fn ravelin(ctx: XdpContext) -> u32 {
     let Some(settings) = maps::SETTINGS.get(0) else { return XDP_PASS };
     if settings.off != 0 {
         return pass(Reason::PassedOff);
@@ -50,7 +50,7 @@ pub fn ravelin(ctx: XdpContext) -> u32 {
 
     let length = frame.len(&ctx, packet);
     count::count(reason);
-    ban.count(u64::from(length), cpu.now_ns());
+    ban.count(length, cpu.now_ns());
     announce::announce(cpu, settings.events_per_second, &ctx, packet, length, reason);
     XDP_DROP
 }
@@ -62,9 +62,8 @@ fn pass(reason: Reason) -> u32 {
 }
 
 /// What userspace runs to change bans without losing a hit; never attached.
-#[expect(missing_docs, unreachable_pub, reason = "the macro writes a function without a comment")]
 #[xdp]
-pub fn amend(ctx: XdpContext) -> u32 {
+fn amend(ctx: XdpContext) -> u32 {
     amend::amend(&XdpFrame::new(&ctx))
 }
 

@@ -2,8 +2,8 @@
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 
-/// A key whose address lies on a boundary of eight bytes: the kernel's own is packed, and the verifier
-/// refuses what the compiler makes of that, stores across boundaries of the stack.
+/// A key whose address lies on a boundary of eight bytes. The kernel's own is packed: the compiler would
+/// write it byte by byte.
 #[repr(C, align(8))]
 pub(crate) struct Prefix<A> {
     _padding: u32,

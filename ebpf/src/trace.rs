@@ -9,8 +9,20 @@ use ravelin_common::packet::Packet;
 #[cfg(feature = "log")]
 #[inline(always)]
 pub(crate) fn decided(ctx: &XdpContext, packet: Packet<'_>, reason: Reason) {
-    let verdict = if reason.passed() { "pass" } else { "drop" };
-    aya_log_ebpf::info!(ctx, "{} {:i}: reason {}", verdict, packet.source(), reason as u32);
+    use aya_log_ebpf::info;
+
+    let reason = reason as u32;
+    // A source of either kind in one variable makes code that the verifier refuses.
+    match packet {
+        Packet::V4(packet) => {
+            info!(ctx, "{:i}: reason {}", u32::from_be_bytes(packet.source()), reason);
+        }
+        Packet::V6(packet) => {
+            let mut source = [0; 16];
+            source.copy_from_slice(packet.source().as_flattened());
+            info!(ctx, "{:i}: reason {}", source, reason);
+        }
+    }
 }
 
 #[cfg(not(feature = "log"))]

@@ -42,7 +42,7 @@ pub use self::internet::{BYSTANDER, FORGER, GUESSER, GUESSER6, SCANNER, SERVER, 
 pub use self::listener::Listener;
 pub use self::logwatch::{LogWatch, Written};
 pub use self::metronome::{Metronome, Sent};
-pub use self::postfix::Mailbox;
+pub use self::postfix::{Mail, Mailbox};
 pub use self::process::Process;
 pub use self::ravelin::{Ban, Ravelin};
 pub use self::suricata::{DNS_SID, NMAP_SID, SYN_SID};

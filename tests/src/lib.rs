@@ -1,5 +1,7 @@
-//! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap, and what happens in them.
+//! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap, and what happens in them; and
+//! other projects' log lines, read through the shipped packs.
 
+pub mod conformance;
 pub mod lab;
 pub mod netns;
 pub mod scenario;

@@ -1,7 +1,7 @@
 //! The demo's scenarios, each in a lab of its own.
 
 use ravelin_tests::lab::{GUESSER, GUESSER6, Lab, SCANNER, SERVER, VISITOR, Visitor};
-use ravelin_tests::scenario::{self, DROP_LIMIT, Story};
+use ravelin_tests::scenario::{self, Story};
 
 /// Plays a scenario while a visitor reads the web site, whom nothing may disturb.
 fn play(scenario: impl FnOnce(&mut Lab, &mut Story) -> anyhow::Result<()>) {
@@ -15,9 +15,6 @@ fn play(scenario: impl FnOnce(&mut Lab, &mut Story) -> anyhow::Result<()>) {
     story.assert_all();
     assert_eq!(visit.failures, Vec::<String>::new(), "the visitor was disturbed");
     assert!(visit.pages > 0, "the visitor saw nothing");
-    if let Some(slowest) = story.slowest_drop() {
-        assert!(slowest < DROP_LIMIT, "from log line to drop: {slowest:?}");
-    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub use self::attach::{Attached, Mode};
 pub use self::bans::Inserted;
 pub use self::clock::{Clock, Expiry};
 pub use self::error::{AttachError, BlocklistError};
-pub use self::events::DropEvents;
+pub use self::events::{DropEvents, ProgramLog};
 pub use self::pinned::{Pinned, detach};
 pub use self::restore::Restored;
 
@@ -304,6 +304,11 @@ impl Blocklist {
     /// The reader of announced drops; once.
     pub const fn drop_events(&mut self) -> Option<DropEvents> {
         self.events.take()
+    }
+
+    /// The reader of what a debugging build of the program logs (`cargo xtask build-ebpf --debug`); once.
+    pub fn program_log(&mut self) -> Option<ProgramLog> {
+        ProgramLog::of(&mut self.ebpf)
     }
 
     /// Takes the program off all interfaces, bans or no bans; which. `open` is the way back.

@@ -31,7 +31,7 @@ use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::announcer::Announcer;
+use self::announcer::{Announcer, FromKernel};
 pub use self::desk::{listed, not_banned};
 use self::health::Health;
 use self::lock::{Lock, LockError};
@@ -40,9 +40,7 @@ use self::pipeline::{Command, Enforcement, Parts, Pipeline};
 use self::reload::{Job, Reloader};
 use self::sources::Sources;
 use self::surroundings::Surroundings;
-use crate::blocklist::{
-    Blocklist, BlocklistError, DropEvents, Options as BlocklistOptions, Pinned,
-};
+use crate::blocklist::{Blocklist, BlocklistError, Options as BlocklistOptions, Pinned};
 use crate::config::{self, Config, ConfigError, Loaded, Mode};
 use crate::control::{self, Request, ServerError};
 use crate::engine::Engine;
@@ -252,7 +250,7 @@ struct Live {
     commands: CommandSender<Command>,
     reloader: Reloader,
     couriers: mpsc::UnboundedReceiver<Option<Courier>>,
-    drops: Option<DropEvents>,
+    drops: Option<FromKernel>,
     listener_dir: PathBuf,
     writer: Writer,
 }
@@ -380,7 +378,7 @@ fn enforcement(
     options: &Options,
     interfaces: &[String],
     health: &Health,
-) -> Result<(Enforcement, Option<DropEvents>, bool), DaemonError> {
+) -> Result<(Enforcement, Option<FromKernel>, bool), DaemonError> {
     if config.mode == Mode::Observe {
         if !options.dry_run
             && Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)).is_ok()
@@ -437,7 +435,8 @@ fn enforcement(
         blocklist.set_off(false)?;
         tracing::info!("The program passed everything; it enforces again.");
     }
-    let drops = blocklist.drop_events();
+    let log = blocklist.program_log();
+    let drops = blocklist.drop_events().map(|drops| FromKernel { drops, log });
     Ok((Enforcement::Kernel(Box::new(blocklist)), drops, opened.panic))
 }
 

@@ -31,12 +31,35 @@ pub use self::rule::{Condition, Key, Preceded, Rule, RuleSet, Trigger, Window};
 use crate::event::{Event, EventKind, Record};
 
 /// The packs inside the binary, in order.
-const BUILTIN: [(&str, &str); 5] = [
+const BUILTIN: [(&str, &str); 28] = [
     ("built-in suricata.yaml", include_str!("../../rules/suricata.yaml")),
     ("built-in sshd.yaml", include_str!("../../rules/sshd.yaml")),
     ("built-in pam.yaml", include_str!("../../rules/pam.yaml")),
     ("built-in sudo.yaml", include_str!("../../rules/sudo.yaml")),
     ("built-in su.yaml", include_str!("../../rules/su.yaml")),
+    ("built-in apache.yaml", include_str!("../../rules/apache.yaml")),
+    ("built-in asterisk.yaml", include_str!("../../rules/asterisk.yaml")),
+    ("built-in cron.yaml", include_str!("../../rules/cron.yaml")),
+    ("built-in dovecot.yaml", include_str!("../../rules/dovecot.yaml")),
+    ("built-in dpkg.yaml", include_str!("../../rules/dpkg.yaml")),
+    ("built-in dropbear.yaml", include_str!("../../rules/dropbear.yaml")),
+    ("built-in exim.yaml", include_str!("../../rules/exim.yaml")),
+    ("built-in gitlab.yaml", include_str!("../../rules/gitlab.yaml")),
+    ("built-in kernel.yaml", include_str!("../../rules/kernel.yaml")),
+    ("built-in login.yaml", include_str!("../../rules/login.yaml")),
+    ("built-in mysql.yaml", include_str!("../../rules/mysql.yaml")),
+    ("built-in named.yaml", include_str!("../../rules/named.yaml")),
+    ("built-in nextcloud.yaml", include_str!("../../rules/nextcloud.yaml")),
+    ("built-in nginx.yaml", include_str!("../../rules/nginx.yaml")),
+    ("built-in openvpn.yaml", include_str!("../../rules/openvpn.yaml")),
+    ("built-in postfix.yaml", include_str!("../../rules/postfix.yaml")),
+    ("built-in postgresql.yaml", include_str!("../../rules/postgresql.yaml")),
+    ("built-in proftpd.yaml", include_str!("../../rules/proftpd.yaml")),
+    ("built-in pure-ftpd.yaml", include_str!("../../rules/pure-ftpd.yaml")),
+    ("built-in roundcube.yaml", include_str!("../../rules/roundcube.yaml")),
+    ("built-in shadow.yaml", include_str!("../../rules/shadow.yaml")),
+    ("built-in vaultwarden.yaml", include_str!("../../rules/vaultwarden.yaml")),
+    ("built-in vsftpd.yaml", include_str!("../../rules/vsftpd.yaml")),
 ];
 
 /// All packs, compiled.

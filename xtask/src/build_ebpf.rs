@@ -94,8 +94,8 @@ fn build(toolchain: &Toolchain, workspace: &Path, debug: bool) -> Result<PathBuf
         .arg(&directory)
         // bpf-linker optimises across crates itself.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("RUSTFLAGS", rustflags(&toolchain.linker))
-        // The program needs one unstable intrinsic (ebpf/src/ban.rs).
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&toolchain.linker))
+        // The program needs one unstable intrinsic (ebpf/src/shared.rs).
         .env("RUSTC_BOOTSTRAP", "1");
     if matches!(toolchain.core, Core::BuildStd) {
         cargo.args(["-Z", "build-std=core"]);
@@ -107,16 +107,9 @@ fn build(toolchain: &Toolchain, workspace: &Path, debug: bool) -> Result<PathBuf
     Ok(directory.join(TARGET).join("release").join(CRATE))
 }
 
+/// Flags as `CARGO_ENCODED_RUSTFLAGS` wants them: a path may have spaces.
 fn rustflags(linker: &Path) -> String {
-    [
-        &format!("-Clinker={}", linker.display()),
-        "-Cdebuginfo=2",
-        "-Clink-arg=--btf",
-        // Addresses in a frame are on no boundary. Without this each byte is loaded alone; the kernel
-        // translates the wide load on the machines that can do it, and those are all that it JITs for.
-        "-Ctarget-feature=+allows-misaligned-mem-access",
-    ]
-    .join(" ")
+    [&format!("-Clinker={}", linker.display()), "-Cdebuginfo=2", "-Clink-arg=--btf"].join("\x1f")
 }
 
 /// Puts the object in its place in one step: whoever reads it meanwhile has the old or the new one.

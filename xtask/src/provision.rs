@@ -18,7 +18,7 @@ struct Package {
     service: Option<&'static str>,
 }
 
-const LAB: [Package; 8] = [
+const LAB: [Package; 9] = [
     Package { name: "suricata", program: "suricata", service: Some("suricata") },
     Package { name: "nginx", program: "nginx", service: Some("nginx") },
     Package { name: "postfix", program: "postfix", service: Some("postfix") },
@@ -27,6 +27,7 @@ const LAB: [Package; 8] = [
     Package { name: "openssh-client", program: "ssh", service: None },
     Package { name: "nmap", program: "nmap", service: None },
     Package { name: "iproute2", program: "ip", service: None },
+    Package { name: "iputils-ping", program: "ping", service: None },
 ];
 
 /// Where those packages put their programs.

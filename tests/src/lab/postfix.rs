@@ -46,11 +46,11 @@ impl Mailbox {
         Self(dir.join("postfix/mail/admin/new"))
     }
 
-    /// All mails that have arrived, headers and all, oldest first.
+    /// All mails that have arrived, oldest first.
     ///
     /// # Errors
-    /// Where the mailbox can't be read.
-    pub fn mails(&self) -> Result<Vec<String>> {
+    /// Where the mailbox can't be read or holds something that is no mail.
+    pub fn mails(&self) -> Result<Vec<Mail>> {
         if !fs::exists(&self.0)? {
             return Ok(Vec::new());
         }
@@ -64,21 +64,55 @@ impl Mailbox {
         files
             .into_iter()
             .map(|(_, path)| {
-                let bytes = fs::read(&path)?;
-                String::from_utf8(bytes).with_context(|| format!("{} isn't text", path.display()))
+                Mail::read(&fs::read(&path)?)
+                    .with_context(|| format!("{} is no mail", path.display()))
             })
             .collect()
     }
 
-    /// Waits for a mail that contains all of these words.
+    /// Waits for a mail that `wanted` knows.
     ///
     /// # Errors
-    /// Where none has come after half a minute.
-    pub fn wait_for(&self, words: &[&str]) -> Result<String> {
-        until(&format!("a mail with {words:?}"), Duration::from_secs(30), || {
-            let mails = self.mails()?;
-            Ok(mails.into_iter().find(|mail| words.iter().all(|word| mail.contains(word))))
+    /// Where none has come after half a minute; tells what came instead.
+    pub fn wait_for(&self, what: &str, wanted: impl Fn(&Mail) -> bool) -> Result<Mail> {
+        until(&format!("a mail {what}"), Duration::from_secs(30), || {
+            Ok(self.mails()?.into_iter().find(|mail| wanted(mail)))
         })
+        .with_context(|| match self.mails() {
+            Ok(mails) => format!("{} other mails came", mails.len()),
+            Err(error) => format!("the mailbox can't be read: {error:#}"),
+        })
+    }
+}
+
+/// A mail as its reader sees it.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// Name and value of each header that mail programs show, and the Message-ID.
+    pub headers: Vec<(String, String)>,
+    /// What it says.
+    pub text: String,
+}
+
+impl Mail {
+    fn read(bytes: &[u8]) -> Result<Self> {
+        const SHOWN: [&str; 5] = ["From", "To", "Date", "Message-ID", "Subject"];
+        let mail = mailparse::parse_mail(bytes)?;
+        let headers = mail
+            .headers
+            .iter()
+            .map(|header| (header.get_key(), header.get_value()))
+            .filter(|(name, _)| SHOWN.iter().any(|shown| shown.eq_ignore_ascii_case(name)))
+            .collect();
+        Ok(Self { headers, text: mail.get_body()? })
+    }
+
+    /// The value of a header; empty where it has none.
+    pub fn header(&self, name: &str) -> &str {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map_or("", |(_, value)| value.as_str())
     }
 }
 

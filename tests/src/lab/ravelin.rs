@@ -16,12 +16,13 @@ use super::postfix::ADMIN;
 use super::process::{Process, tail};
 use super::server::write;
 use super::{sshd, suricata};
+use crate::netns::Space;
 
 /// The daemon with its configuration, its folders and its own bpffs.
 #[derive(Debug)]
 pub struct Ravelin {
     program: PathBuf,
-    namespace: PathBuf,
+    server: Space,
     config: PathBuf,
     log: PathBuf,
     daemon: Option<Process>,
@@ -36,10 +37,6 @@ pub struct Ban {
     pub origin: String,
     /// The rule that decided.
     pub rule: Option<u32>,
-    /// Its level.
-    pub level: Option<u8>,
-    /// For people.
-    pub reason: String,
     /// Packets that it has dropped.
     pub dropped_packets: u64,
 }
@@ -55,7 +52,8 @@ impl Ravelin {
         let config = dir.join("ravelin.yaml");
         write(&config, &configuration(dir))?;
         let log = dir.join("ravelin.log");
-        let mut ravelin = Self { program, namespace: server.path(), config, log, daemon: None };
+        let mut ravelin =
+            Self { program, server: server.space().clone(), config, log, daemon: None };
         ravelin.restart()?;
         Ok(ravelin)
     }
@@ -156,14 +154,8 @@ impl Ravelin {
             .collect())
     }
 
-    /// The daemon's log.
-    pub fn log(&self) -> &Path {
-        &self.log
-    }
-
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.namespace.display())).arg("--").arg(&self.program);
+        let mut command = self.server.command(&self.program);
         command.args(args).arg("--config").arg(&self.config);
         command.env("NO_COLOR", "1").stdin(std::process::Stdio::null());
         command

@@ -64,10 +64,10 @@ fn rules() -> String {
          flow:established,to_server; http.user_agent; content:\"Nmap\"; nocase; \
          classtype:web-application-attack; sid:{NMAP_SID}; rev:3;)\n\
          alert tcp any any -> $HOME_NET any (msg:\"LAB Many SYNs from one source\"; flags:S,12; \
-         threshold:type both,track by_src,count 50,seconds 5; \
+         threshold:type both,track by_src,count 100,seconds 1; \
          classtype:web-application-attack; sid:{SYN_SID}; rev:1;)\n\
          alert udp any any -> $HOME_NET 53 (msg:\"LAB Many DNS questions from one source\"; \
-         threshold:type both,track by_src,count 50,seconds 5; \
+         threshold:type both,track by_src,count 100,seconds 1; \
          classtype:web-application-attack; sid:{DNS_SID}; rev:1;)\n"
     )
 }

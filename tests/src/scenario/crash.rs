@@ -41,7 +41,7 @@ pub fn bans_outlive_the_daemon(lab: &mut Lab, story: &mut Story, since: SystemTi
         refused >= 3 && more > 0 && lasted + Duration::from_secs(1) >= TTL,
     );
     lab.ravelin.restart()?;
-    story.tell(Who::Ravelin, "started again, has taken over what it left in the kernel");
+    story.tell(Who::Ravelin, "started again, behind the XDP program that it left attached");
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub fn bystander_stays_free(lab: &Lab, story: &mut Story) -> Result<()> {
     story.tell(WHO, "asks for a page as nmap does, in its own name");
     // Whether the page still gets through before the ban doesn't matter.
     let _page = forger.enter(|| fetch(SERVER.v4.into(), NMAP_USER_AGENT, limit / 10))?;
-    pulse.finish(lab, story, limit)?;
+    pulse.finish(lab, limit)?.tell(story);
     let victim = format!("{}/32", BYSTANDER.v4);
     let banned = lab.ravelin.ban_of(&victim)?.is_some();
     let ever = !lab.ravelin.ban_lines(&victim)?.is_empty();

@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result};
 
 use super::pulse::Pulse;
 use super::story::{Story, Who};
-use crate::lab::{GUESSER6, Lab, Place, Process, Written, attack, until};
+use crate::lab::{Lab, Place, Process, attack, until};
 
+const SSHD: Who = Who::Witness("sshd");
 /// As many at a time; each makes three guesses, and PAM makes each wait two seconds.
 const CONNECTIONS: usize = 3;
 /// Rule 5720 bans at the eighth, so that this is ample.
@@ -39,45 +40,29 @@ pub fn guesser_is_banned(
     };
     let pulse = Pulse::start(lab, host, pulse_from, &target)?;
     story.tell(who, format!("guesses root's password: `ssh root@{server}`, again and again"));
-    let guesses = || -> Vec<Written> {
-        let lines = lab.auth_log.since(mark);
-        lines.into_iter().filter(|line| is_failure(&line.line, address)).collect()
-    };
     let mut connections: Vec<Process> = Vec::new();
-    let mut told = 0;
-    until(&format!("a ban of {target}"), LIMIT, || {
-        connections = std::mem::take(&mut connections)
-            .into_iter()
-            .filter_map(|mut ssh| match ssh.ended() {
-                Ok(None) => Some(Ok(ssh)),
-                Ok(Some(_)) => None,
-                Err(error) => Some(Err(error)),
-            })
-            .collect::<Result<_>>()?;
+    let mut guess = || -> Result<()> {
+        connections.retain_mut(|ssh| matches!(ssh.ended(), Ok(None)));
         while connections.len() < CONNECTIONS {
             connections.push(attack::guess_passwords(host, server, lab.dir())?);
         }
-        let failures = guesses();
-        for failure in failures.iter().skip(told) {
-            told += 1;
-            if told == 1 {
-                story.tell(Who::Witness("sshd"), message(&failure.line));
-            }
-        }
+        Ok(())
+    };
+    guess()?;
+    let first =
+        lab.auth_log.wait_for("a failed login", LIMIT, mark, |line| is_failure(line, address))?;
+    story.tell(SSHD, message(&first.line));
+    until(&format!("a ban of {target}"), LIMIT, || {
+        guess()?;
         lab.ravelin.ban_of(&target)
     })?;
     drop(connections);
-    let dropped = pulse.finish(lab, story, Duration::from_secs(10))?;
-    let failures = guesses();
-    let before = failures.iter().filter(|line| line.at <= dropped.first).count();
-    let reason = before
-        .checked_sub(1)
-        .and_then(|last| failures.get(last))
-        .context("expected a failed login in auth.log before the first drop, found none")?;
-    story.tell(
-        Who::Witness("sshd"),
-        format!("guess {before} was the last: {}", message(&reason.line)),
-    );
+    let dropped = pulse.finish(lab, Duration::from_secs(10))?;
+    let mut failures = lab.auth_log.since(mark);
+    failures.retain(|line| is_failure(&line.line, address) && line.at <= dropped.first);
+    let reason = failures.last().context("expected failed logins before the first drop")?;
+    story.tell(SSHD, format!("guess {}: {}", failures.len(), message(&reason.line)));
+    dropped.tell(story);
     dropped.tell_latency(story, reason.at)?;
     if address.is_ipv6() {
         story.tell(
@@ -85,7 +70,7 @@ pub fn guesser_is_banned(
             format!("the live sender was {pulse_from}: the /64 is one attacker"),
         );
     }
-    let how = if guesser == GUESSER6 { "IPv6: the whole /64" } else { "IPv4" };
+    let how = if address.is_ipv6() { "IPv6: the whole /64" } else { "IPv4" };
     story.claim(
         format!("SSH guesses over {how}: {target} banned on sshd's evidence"),
         dropped.ban.origin == "rule",

@@ -1,23 +1,36 @@
 //! The mail about it.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 
+use super::scan::TARGET;
 use super::story::{Story, Who};
-use crate::lab::{Lab, SCANNER};
+use crate::lab::{Lab, SERVER};
 
-/// A mail about the scanner has arrived, with what OSSEC's mail said.
+/// A mail about the scanner's ban has arrived, with what OSSEC's mail said.
 ///
 /// # Errors
 /// Where none arrives.
 pub fn admin_is_told(lab: &Lab, story: &mut Story) -> Result<()> {
-    let address = SCANNER.v4.to_string();
-    let mail = lab.mailbox.wait_for(&[&address, "300011"])?;
-    story.tell(Who::Guest("admin"), "finds this mail, delivered by Postfix:");
-    story.quote(&mail);
-    let said = ["Subject: ", "Message-ID: ", "Possible Nmap User-Agent"];
+    let wanted = format!("{TARGET} banned for ");
+    let mail = lab.mailbox.wait_for(&format!("that says `{wanted}`"), |mail| {
+        mail.header("Subject").contains(&wanted)
+    })?;
+    story.tell(Who::Guest("admin"), "finds this mail, delivered by Postfix");
+    let mut shown = String::new();
+    for (name, value) in &mail.headers {
+        writeln!(shown, "{name}: {value}")?;
+    }
+    writeln!(shown, "\n{}", mail.text)?;
+    story.quote(&shown);
+    let all = ["300011", "level 10", "ET SCAN Possible Nmap User-Agent Observed", "eve.json"];
+    let log_line = format!("\"dest_ip\":\"{}\"", SERVER.v4);
     story.claim(
-        format!("the admin got a mail about {address}, with rule, level and log line"),
-        said.iter().all(|word| mail.to_lowercase().contains(&word.to_lowercase())),
+        format!("the admin got a mail about {TARGET}: rule, level, offender, log line"),
+        all.iter().all(|word| mail.text.contains(word))
+            && mail.text.contains(&log_line)
+            && !mail.header("Message-ID").is_empty(),
     );
     Ok(())
 }

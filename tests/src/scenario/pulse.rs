@@ -22,6 +22,8 @@ pub(super) struct Dropped {
     pub(super) ban: Ban,
     /// When the first packet left that didn't arrive.
     pub(super) first: SystemTime,
+    /// The daemon's log line about it.
+    line: String,
 }
 
 impl Pulse {
@@ -34,46 +36,40 @@ impl Pulse {
         Ok(Self { metronome, target: target.to_owned() })
     }
 
-    /// Waits for the ban and for packets that it drops. Goes on sending.
-    pub(super) fn wait_for_drops(&self, lab: &Lab, limit: Duration) -> Result<Ban> {
-        let Self { target, .. } = self;
-        until(&format!("a ban of {target} that drops packets"), limit, || {
-            Ok(lab.ravelin.ban_of(target)?.filter(|ban| ban.dropped_packets >= 100))
-        })
-    }
-
-    /// Waits as above, stops, tells the ban and the first drop.
-    pub(super) fn finish(self, lab: &Lab, story: &Story, limit: Duration) -> Result<Dropped> {
-        let ban = self.wait_for_drops(lab, limit)?;
-        let sent = self.metronome.stop()?;
+    /// Waits for the ban and for packets that it drops, and stops.
+    pub(super) fn finish(self, lab: &Lab, limit: Duration) -> Result<Dropped> {
+        let Self { metronome, target } = self;
+        let ban = until(&format!("a ban of {target} that drops packets"), limit, || {
+            Ok(lab.ravelin.ban_of(&target)?.filter(|ban| ban.dropped_packets >= 100))
+        })?;
+        let sent = metronome.stop()?;
         let first = lab.listener.first_missing(&sent).context(
             "the ban's counter says that it drops, but the attacker's last packet has arrived",
         )?;
-        let lines = lab.ravelin.ban_lines(&self.target)?;
-        let line = lines.last().with_context(|| {
-            format!(
-                "expected a line `ban target={} ...` in the daemon's log, found none",
-                self.target
-            )
+        let line = lab.ravelin.ban_lines(&target)?.pop().with_context(|| {
+            format!("expected a line `ban target={target} ...` in the daemon's log, found none")
         })?;
-        story.tell(Who::Ravelin, line);
-        Ok(Dropped { ban, first })
+        Ok(Dropped { ban, first, line })
     }
 }
 
 impl Dropped {
-    /// Tells how long after a line was written the first packet was dropped.
+    /// Tells the ban.
+    pub(super) fn tell(&self, story: &Story) {
+        story.tell(Who::Ravelin, &self.line);
+    }
+
+    /// Tells how long after the ban's reason was written the first packet was dropped.
     pub(super) fn tell_latency(&self, story: &mut Story, written: SystemTime) -> Result<()> {
-        let latency = self.first.duration_since(written).with_context(|| {
-            "expected the first drop after its reason was logged, it came before".to_owned()
-        })?;
-        story.tell(
-            Who::Ravelin,
-            format!(
-                "first packet dropped at most {:.1} ms after that line was written",
-                latency.as_secs_f64() * 1e3
-            ),
+        let latency = self
+            .first
+            .duration_since(written)
+            .context("expected the first drop after its reason was logged, it came before")?;
+        let millis = latency.as_secs_f64() * 1e3;
+        let what = format!(
+            "first packet dropped at most {millis:.1} ms after the line that led to it was written"
         );
+        story.tell(Who::Ravelin, what);
         story.dropped_after(latency);
         Ok(())
     }

@@ -37,7 +37,8 @@ pub fn scanner_is_banned(lab: &Lab, story: &mut Story) -> Result<()> {
         is_alert(line, NMAP_SID, SCANNER.v4)
     })?;
     tell_alert(story, &alert)?;
-    let dropped = pulse.finish(lab, story, Duration::from_secs(10))?;
+    let dropped = pulse.finish(lab, Duration::from_secs(10))?;
+    dropped.tell(story);
     dropped.tell_latency(story, alert.at)?;
     let through = scanner
         .enter(|| fetch(SERVER.v4.into(), "Mozilla/5.0", Duration::from_millis(500)).is_ok())?;
@@ -71,7 +72,8 @@ pub fn request_is_banned(lab: &Lab, story: &mut Story) -> Result<SystemTime> {
         is_alert(line, NMAP_SID, SCANNER.v4)
     })?;
     tell_alert(story, &alert)?;
-    let dropped = pulse.finish(lab, story, Duration::from_secs(10))?;
+    let dropped = pulse.finish(lab, Duration::from_secs(10))?;
+    dropped.tell(story);
     dropped.tell_latency(story, alert.at)?;
     Ok(alert.at)
 }

@@ -64,14 +64,19 @@ impl Story {
         println!("{}  {}  {what}", self.paint(DIM, &seconds), self.paint(colour, &name));
     }
 
-    /// A text as it is, set apart.
+    /// A text set apart, as it is; only what is very wide is cut.
     pub fn quote(&self, text: &str) {
+        const WIDTH: usize = 100;
         let bar = self.paint(DIM, "│");
         println!();
         for line in text.trim_end().lines() {
-            println!("    {bar} {}", line.trim_end());
+            let mut line = line.trim_end().to_owned();
+            if let Some((cut, _)) = line.char_indices().nth(WIDTH) {
+                line.truncate(cut);
+                line.push('…');
+            }
+            println!("    {bar} {line}");
         }
-        println!();
     }
 
     /// Claims something.

@@ -2,7 +2,10 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
+use aya_log::EbpfLogger;
+use log::Log;
 use ravelin_common::DropEvent;
 
 /// A reader of announced drops. Its descriptor becomes readable when there are some; belongs into a
@@ -29,6 +32,27 @@ impl DropEvents {
 }
 
 impl AsFd for DropEvents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A reader of what a debugging build of the program logs; the others have none.
+pub struct ProgramLog(EbpfLogger<&'static dyn Log>);
+
+impl ProgramLog {
+    pub(super) fn of(ebpf: &mut Ebpf) -> Option<Self> {
+        // The one error is that the program has no log.
+        EbpfLogger::init(ebpf).map(Self).ok()
+    }
+
+    /// Hands what was logged to the daemon's own log. Doesn't block.
+    pub fn flush(&mut self) {
+        self.0.flush();
+    }
+}
+
+impl AsFd for ProgramLog {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

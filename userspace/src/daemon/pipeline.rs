@@ -100,6 +100,8 @@ pub(super) struct Pipeline {
     pub(super) awake: Timestamp,
     /// The database was begun anew at that moment, and has all bans again.
     pub(super) renewed: Option<Timestamp>,
+    /// Bans that the kernel had no room for since the start, by map.
+    pub(super) turned_away: HashMap<&'static str, u64>,
 }
 
 impl Pipeline {
@@ -112,6 +114,7 @@ impl Pipeline {
             ineffective: Vec::new(),
             awake: Timestamp::now(),
             renewed: None,
+            turned_away: HashMap::new(),
         }
     }
 
@@ -306,7 +309,7 @@ impl Pipeline {
         let clock = Clock::read();
         if let Some(blocklist) = self.parts.enforcement.kernel() {
             match blocklist.insert(order.target, clock.expiry(order.expires())) {
-                Ok(_) => self.parts.health.clear("map-full", ""),
+                Ok(_) => {}
                 Err(error) => {
                     self.refused(order, &error);
                     return Err(());
@@ -319,13 +322,23 @@ impl Pipeline {
         Ok(())
     }
 
-    fn refused(&self, order: &BanOrder, error: &BlocklistError) {
-        tracing::error!(target = %order.target, %error, "A ban was refused by the kernel.");
-        if matches!(error, BlocklistError::Full { .. }) {
-            self.parts.health.degrade("map-full", "", error.to_string());
-        } else {
+    fn refused(&mut self, order: &BanOrder, error: &BlocklistError) {
+        let BlocklistError::Full { map, .. } = error else {
+            tracing::error!(target = %order.target, %error, "A ban was refused by the kernel.");
             self.parts.health.degrade("ban-refused", "", error.to_string());
+            return;
+        };
+        let turned_away = self.turned_away.entry(map).or_default();
+        *turned_away += 1;
+        // A flood fills the map; it needn't fill the disk too.
+        if turned_away.is_power_of_two() {
+            tracing::error!(target = %order.target, %error, turned_away, "A ban has no room in the kernel.");
         }
+        self.parts.health.degrade(
+            "map-full",
+            map,
+            format!("{turned_away} bans had no room: {error}"),
+        );
     }
 
     /// A drop was announced: is it the first of its ban?

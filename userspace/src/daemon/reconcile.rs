@@ -100,7 +100,9 @@ pub(super) fn bring_together(
         }
     }
     engine.policy_mut().restore(past);
-    for order in bans.values() {
+    // An adopted ban may be one whose line comes again, since we died before it was committed: then the
+    // line shall ban it anew, with its reason, its mail and its place in the history.
+    for order in bans.values().filter(|order| order.origin != Origin::Adopted) {
         engine.policy_mut().restore([Past {
             target: order.target,
             expires: order.expires(),

@@ -55,6 +55,10 @@ impl Pipeline {
             })
             .collect();
         if !effects.is_empty() {
+            // There is room again.
+            for map in self.turned_away.keys() {
+                self.parts.health.clear("map-full", map);
+            }
             self.parts.store.push(effects);
         }
     }

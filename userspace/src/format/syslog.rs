@@ -26,7 +26,17 @@ pub(super) fn decode<'l>(stamps: &mut Stamps, line: Line<'l>) -> Record<'l> {
         text.get(stamp.len).is_none_or(|byte| *byte == b' ')
     });
     let (host, tag, message) = match stamp {
-        Some(stamp) => after_stamp(&text[stamp.len..]),
+        Some(stamp) => {
+            let after = &text[stamp.len..];
+            match after_stamp(after) {
+                // `2024-05-01 10:00:00 text`, as exim, OpenVPN and others stamp files of their own: its first
+                // word is no host.
+                (_, Tag { program: None, .. }, _) if has_spaced_date(text) => {
+                    (None, Tag::default(), skip_spaces(after))
+                }
+                parts => parts,
+            }
+        }
         None => {
             let (tag, message) = without_stamp(text, has_priority);
             (None, tag, message)
@@ -40,6 +50,11 @@ pub(super) fn decode<'l>(stamps: &mut Stamps, line: Line<'l>) -> Record<'l> {
         repeated: 1,
         body: Body::Message(message),
     })
+}
+
+/// Whether a stamp is `2024-05-01 10:00:00`, which no syslogd writes by itself.
+fn has_spaced_date(stamp: &[u8]) -> bool {
+    stamp.get(4) == Some(&b'-') && stamp.get(10) == Some(&b' ')
 }
 
 /// `<38>`: facility times eight plus severity, at most 191.
@@ -304,6 +319,16 @@ mod tests {
                 "2015-04-16T21:51:02.805Z web1 sshd 1 1 | x",
             ),
             ("2015 Dec 29 10:00:01 web1 sshd[1]: x", "2015-12-29T10:00:01Z web1 sshd 1 1 | x"),
+            // A file of a program's own: no host, no tag.
+            (
+                "2024-05-01 10:00:00 198.51.100.7:4711 TLS Error: x",
+                "2024-05-01T10:00:00Z - - - 1 | 198.51.100.7:4711 TLS Error: x",
+            ),
+            (
+                "2024-05-01 10:00:00 login authenticator failed",
+                "2024-05-01T10:00:00Z - - - 1 | login authenticator failed",
+            ),
+            ("2024-05-01T10:00:00Z web1 x", "2024-05-01T10:00:00Z web1 - - 1 | x"),
             // journalctl -o short-precise.
             (
                 "Nov 23 10:00:00.123456 web1 sshd[1]: x",

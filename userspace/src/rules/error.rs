@@ -68,18 +68,16 @@ pub struct Place {
 }
 
 impl Place {
-    /// The line itself with a mark under the place, as rustc shows it.
+    /// The line, and below it a caret under the column; empty where the line isn't known.
     fn excerpt(&self) -> String {
         if self.line == 0 {
             return String::new();
         }
-        let number = self.line.to_string();
-        let margin = " ".repeat(number.len());
         let column = usize::try_from(self.column.saturating_sub(1)).unwrap_or(0);
-        // A long pattern is cut, not wrapped.
-        let shown: String = self.text.chars().take(160).collect();
-        let mark = " ".repeat(column.min(160));
-        format!("\n{margin} |\n{number} | {shown}\n{margin} | {mark}^")
+        let indent: String =
+            self.text.chars().take(column).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let (number, margin) = (self.line.to_string(), " ".repeat(self.line.to_string().len()));
+        format!("\n{number} | {}\n{margin} | {indent}^", self.text)
     }
 }
 
@@ -102,8 +100,7 @@ pub enum Problem {
         message: String,
     },
     /// A key that nobody knows.
-    #[error("unknown key `{key}`{}, expected one of {}",
-        nearest::hint(key, known.iter().copied()), nearest::list(known.iter().copied()))]
+    #[error("unknown key `{key}`; {}", nearest::hint(key, known.iter().copied()))]
     UnknownKey {
         /// As written.
         key: String,
@@ -111,7 +108,7 @@ pub enum Problem {
         known: Vec<&'static str>,
     },
     /// A key of the rule language that this version doesn't have.
-    #[error("the key `{key}` isn't supported by this version of ravelin: take it out")]
+    #[error("`{key}` isn't in this release yet; take it out")]
     LaterKey {
         /// As written.
         key: String,
@@ -160,7 +157,7 @@ pub enum Problem {
     #[error("expected either `event` or `after`")]
     WantsTrigger,
     /// A rule that listens to an event that isn't in its pack.
-    #[error("no event `{name}` in this pack{}", nearest::hint(name, known.iter().map(String::as_str)))]
+    #[error("no event `{name}` in this pack; {}", nearest::hint(name, known.iter().map(String::as_str)))]
     UnknownEvent {
         /// As written.
         name: String,
@@ -180,9 +177,7 @@ pub enum Problem {
         id: u32,
     },
     /// A field that no event of the rule has.
-    #[error("no event of this rule has a field `{name}`{}, expected one of {}",
-        nearest::hint(name, known.iter().map(String::as_str)),
-        nearest::list(known.iter().map(String::as_str)))]
+    #[error("no event of this rule has a field `{name}`; {}", nearest::hint(name, known.iter().map(String::as_str)))]
     UnknownField {
         /// As written.
         name: String,

@@ -4,7 +4,9 @@
 //! leftmost-first. Simple ones (all that ship) run on a small matcher of our own; the regex engine takes
 //! the others, and the rare line on which ours would have to try too much.
 
+mod address;
 mod forgery;
+mod frame;
 mod machine;
 mod macros;
 mod set;
@@ -13,16 +15,17 @@ mod set;
 mod differential;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{LazyLock, OnceLock};
 
-use memchr::memmem;
 use regex_automata::{Anchored, Input, meta, util::primitives::NonMaxUsize};
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Capture as Group, Hir, HirKind, Look};
+use regex_syntax::hir::{Hir, HirKind, Look};
 
+pub(super) use self::address::parse_ip;
 pub use self::forgery::Forgery;
 use self::forgery::SOURCE;
+use self::frame::FrameFinder;
 use self::machine::{CAPTURES, Machine, Outcome, Slots, UNSET};
 use self::set::ByteSet;
 use super::nearest;
@@ -46,11 +49,7 @@ pub enum PatternError {
     #[error("a pattern must begin with `^`: text in the middle of a line is the attacker's")]
     NotAnchored,
     /// No such short name.
-    #[error(
-        "unknown macro `{{{name}}}`{}, expected one of {}",
-        nearest::hint(name, macros::names()),
-        nearest::list(macros::names())
-    )]
+    #[error("unknown macro `{{{name}}}`; {}", nearest::hint(name, macros::names()))]
     UnknownMacro {
         /// What stood between the braces.
         name: String,
@@ -266,85 +265,6 @@ impl<'t> Found<'_, 't> {
     }
 }
 
-/// An address literal, without its zone, v4-mapped ones folded to IPv4.
-pub(super) fn parse_ip(text: &[u8]) -> Option<IpAddr> {
-    if let Some(addr) = parse_ipv4(text) {
-        return Some(IpAddr::V4(addr));
-    }
-    let literal = match memchr::memchr(b'%', text) {
-        Some(zone) => &text[..zone],
-        None => text,
-    };
-    std::str::from_utf8(literal).ok()?.parse().ok().map(crate::event::canonical)
-}
-
-/// The standard library's grammar (four decimals, no leading zeros), at a fifth of its price: this runs on
-/// nearly every line.
-fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0_u8; 4];
-    let mut octet = 0;
-    let mut digits = 0;
-    for &byte in text {
-        if byte == b'.' {
-            if digits == 0 || octet == 3 {
-                return None;
-            }
-            octet += 1;
-            digits = 0;
-        } else {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 || (digits > 0 && octets[octet] == 0) {
-                return None;
-            }
-            octets[octet] = octets[octet].checked_mul(10)?.checked_add(digit)?;
-            digits += 1;
-        }
-    }
-    (octet == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
-}
-
-/// Finds a second place in a line that looks like the one where `src` stands.
-#[derive(Debug)]
-struct FrameFinder {
-    before: memmem::Finder<'static>,
-    place: Machine,
-    /// Only an address literal can stand there, so other text is no second place.
-    literals_only: bool,
-}
-
-impl FrameFinder {
-    fn new(frame: forgery::Frame) -> Option<Self> {
-        let literals_only = is_ip(&frame.source);
-        let source = Hir::capture(Group { index: 1, name: None, sub: Box::new(frame.source) });
-        let place = Hir::concat(vec![source, Hir::literal(frame.after)]);
-        Some(Self {
-            before: memmem::Finder::new(&frame.before).into_owned(),
-            place: Machine::compile(&place, &|_| Some(0))?,
-            literals_only,
-        })
-    }
-
-    fn finds_another(&self, text: &[u8], source: IpAddr) -> bool {
-        let mut from = 0;
-        while let Some(at) = self.before.find(&text[from..]) {
-            let rest = &text[from + at + self.before.needle().len()..];
-            let mut slots = [UNSET; 2 * CAPTURES];
-            if self.place.run(rest, &mut slots) != Outcome::NoMatch {
-                let another = match rest.get(slots[0]..slots[1]).and_then(parse_ip) {
-                    Some(other) => other != source,
-                    None => !self.literals_only,
-                };
-                if another {
-                    return true;
-                }
-            }
-            // The next one may share bytes with this one: ` from from ADDRESS`.
-            from += at + 1;
-        }
-        false
-    }
-}
-
 /// Whether this part of a pattern is `{ip}`.
 fn is_ip(hir: &Hir) -> bool {
     IP.as_ref() == Some(hir)
@@ -403,35 +323,7 @@ fn only_digits(hir: &Hir) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    proptest! {
-        #[test]
-        fn ipv4_is_read_as_the_standard_library_does(text in "[0-9.]{0,16}|[0-9]{1,3}(\\.[0-9]{1,3}){3}|.{0,8}") {
-            prop_assert_eq!(parse_ipv4(text.as_bytes()), text.parse().ok());
-        }
-    }
-
-    #[test]
-    fn addresses_lose_their_zone_and_their_mapping() {
-        let parsed = |text: &str| parse_ip(text.as_bytes()).map(|addr| addr.to_string());
-        for (text, addr) in [
-            ("198.51.100.7", Some("198.51.100.7")),
-            ("::ffff:198.51.100.7", Some("198.51.100.7")),
-            ("fe80::7%eth0", Some("fe80::7")),
-            ("2001:DB8::7", Some("2001:db8::7")),
-            ("198.51.100.07", None),
-            ("198.51.100.7.", None),
-            ("::ffff:198.51.100.7:", None),
-            ("dead", None),
-            ("host.example", None),
-            ("", None),
-        ] {
-            assert_eq!(parsed(text).as_deref(), addr, "{text}");
-        }
-    }
 
     #[test]
     fn captures_become_what_they_can_hold() {

@@ -168,11 +168,14 @@ impl Recogniser {
     }
 
     /// Whether a pack names this program.
+    ///
+    /// No pack answers for the lines without a program, though some read them: they are everybody's.
     pub(super) fn knows(&self, program: &[u8]) -> bool {
-        self.packs.iter().any(|pack| match &pack.programs {
-            Programs::Any => false,
-            named @ Programs::Named(_) => named.include(program),
-        })
+        !program.is_empty()
+            && self.packs.iter().any(|pack| match &pack.programs {
+                Programs::Any => false,
+                named @ Programs::Named(_) => named.include(program),
+            })
     }
 
     /// Patterns that need the regex engine for every line.

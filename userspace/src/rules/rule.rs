@@ -73,6 +73,11 @@ pub struct Preceded {
 }
 
 /// What events have in common.
+///
+/// A pack says `src` for whoever did it. That compiles to [`Key::Offender`], so that a Suricata alert on our
+/// own answer counts for the other side, and every address for its target. Where one of the events that
+/// meet under the key is a success, which has no offender, it compiles to the field `src` on both sides
+/// instead: the correlator counts an address in a field as its target, so the keys are equal.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Key {
     /// The offender's target, as policy worked it out (an IPv6 address counts as its /64).

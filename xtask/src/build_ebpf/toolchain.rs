@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::TARGET;
 use crate::apt;
-use crate::cargo::quietly;
+use crate::cargo::{cargo, quietly};
 
 /// Where Debian's packages put their compiler; rustup's, which has no `core` for BPF, shadows it in PATH.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -57,7 +57,7 @@ impl Toolchain {
     pub(super) fn cargo(&self) -> Command {
         match &self.core {
             Core::Prebuilt { rustc, .. } => {
-                let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+                let mut cargo = cargo();
                 forget_surroundings(&mut cargo);
                 cargo.env("RUSTC", rustc);
                 cargo
@@ -75,7 +75,10 @@ impl Toolchain {
 impl fmt::Display for Toolchain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.core {
-            Core::Prebuilt { rustc, version } => write!(f, "{} ({version})", rustc.display()),
+            Core::Prebuilt { rustc, version } => {
+                let version: Vec<_> = version.split(' ').take(2).collect();
+                write!(f, "{} ({})", rustc.display(), version.join(" "))
+            }
             Core::BuildStd => write!(f, "nightly and its rust-src"),
         }
     }
@@ -135,7 +138,7 @@ fn install_linker(core: &Core) -> Result<PathBuf> {
         );
     }
     eprintln!("Installing bpf-linker {LINKER_VERSION} with cargo; this takes a minute");
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    let mut cargo = cargo();
     forget_surroundings(&mut cargo);
     // Crates on the way (quote, for one) bring a rust-toolchain.toml that asks for `rust-src`: without a
     // toolchain named here, rustup would obey it, and replace the user's toolchain with a newer one.
@@ -146,7 +149,11 @@ fn install_linker(core: &Core) -> Result<PathBuf> {
         .env("RUSTUP_AUTO_INSTALL", "0")
         .args(["install", "bpf-linker", "--version", LINKER_VERSION, "--no-default-features"])
         .args(["--features", &format!("llvm-{LINKER_LLVM}")])
-        .env("LLVM_PREFIX", &prefix);
+        .env("LLVM_PREFIX", &prefix)
+        // It is LLVM that does the work: optimising what calls it would take eight times as long.
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     quietly(&mut cargo)?;
     find_linker()
         .context("cargo installed bpf-linker, but it is neither in PATH nor in CARGO_HOME/bin")

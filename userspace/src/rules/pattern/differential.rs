@@ -139,7 +139,7 @@ fn shipped_patterns_match_as_the_regex_engine_does() {
         assert!(matched > 0, "no example of {:?} matches", pattern.hir);
     }
     for pattern in &patterns {
-        for _ in 0..60 {
+        for _ in 0..30 {
             let mut line = examples[rng.random_range(0..examples.len())].clone();
             let other = &examples[rng.random_range(0..examples.len())];
             for _ in 0..rng.random_range(0..4) {
@@ -148,7 +148,7 @@ fn shipped_patterns_match_as_the_regex_engine_does() {
             compare(pattern, &line);
         }
         // And its own, broken, which come closer to a match.
-        for _ in 0..60 {
+        for _ in 0..30 {
             let mut line = Vec::new();
             example(&pattern.hir, &mut rng, &mut line);
             let other = &examples[rng.random_range(0..examples.len())];

@@ -66,9 +66,8 @@ pub(super) fn check(hir: &Hir) -> Result<Option<Frame>, Forgery> {
         return Ok(None);
     }
     let ends = hir.properties().look_set_suffix().contains(Look::End);
-    let open = before.iter().rposition(
-        |piece| matches!(piece, Piece::Field { delimited: false, max, .. } if max.is_none_or(|max| max > 1)),
-    );
+    let open =
+        before.iter().rposition(|piece| matches!(piece, Piece::Field { delimited: false, .. }));
     if let Some(open) = open {
         if !ends {
             return Err(Forgery::OpenEnd);

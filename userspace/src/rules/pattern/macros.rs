@@ -15,7 +15,7 @@ const MACROS: [(&str, &str); 7] = [
 ];
 
 /// The names of all macros.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
     MACROS.iter().map(|(name, _)| *name)
 }
 

@@ -148,10 +148,10 @@ fn knows_the_programs_that_packs_name() {
     for program in ["sshd", "sshd-session", "sudo", "su"] {
         assert!(packs.knows_program(program.as_bytes()), "{program}");
     }
-    for program in ["", "nginx", "sshd2"] {
+    for program in ["", "webapp", "sshd2"] {
         assert!(!packs.knows_program(program.as_bytes()), "{program}");
     }
     // PAM speaks under any name.
-    let pam = record("nginx", b"pam_unix(nginx:auth): check pass; user unknown");
+    let pam = record("webapp", b"pam_unix(webapp:auth): check pass; user unknown");
     assert_eq!(packs.recognise(&pam).unwrap().kind.name, "user-unknown");
 }

@@ -1,0 +1,182 @@
+//! The events of packs: numbered, with their patterns compiled and handed to the recogniser.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_yaml::Spanned;
+
+use super::{Complaints, is_name};
+use crate::event::EventKind;
+use crate::rules::condition;
+use crate::rules::error::Problem;
+use crate::rules::pack::{PackFormat, RawEvent, RawPack, Text};
+use crate::rules::pattern::Pattern;
+use crate::rules::recognise::{ProgramName, Programs, Recogniser, SURICATA_FIELDS};
+use crate::rules::rule::Condition;
+
+/// All events of all packs.
+#[derive(Default)]
+pub(super) struct Events {
+    kinds: Vec<EventKind>,
+    /// By event: what else the rules need to know of it.
+    facts: Vec<Facts>,
+    /// By pack and name.
+    names: HashMap<(String, String), usize>,
+    recogniser: Recogniser,
+}
+
+struct Facts {
+    suricata: bool,
+    fields: BTreeSet<String>,
+    /// All its patterns compiled, so that a field that isn't among these doesn't exist.
+    complete: bool,
+}
+
+impl Events {
+    /// Numbers the events of a pack and compiles what recognises them.
+    pub(super) fn add_pack(&mut self, text: &Text<'_>, raw: &RawPack, complaints: &mut Complaints) {
+        let suricata = raw.format.value == PackFormat::Suricata;
+        let mut patterns = Vec::new();
+        for (name, event) in &raw.events.0 {
+            if !is_name(name) {
+                complaints.add(text, event.referenced, Problem::BadName { name: name.clone() });
+            }
+            let index = self.kinds.len();
+            let RawEvent { proven, attempt, success, .. } = event.value;
+            self.kinds.push(EventKind {
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                name: name.clone(),
+                pack: raw.pack.value.clone(),
+                proven,
+                attempt,
+                success,
+            });
+            self.names.insert((raw.pack.value.clone(), name.clone()), index);
+            let errors = complaints.errors.len();
+            let fields = if suricata {
+                self.alert_event(text, index, event, complaints);
+                SURICATA_FIELDS.iter().map(|&field| field.to_owned()).collect()
+            } else {
+                log_event(text, index, event, &mut patterns, complaints)
+            };
+            let complete = complaints.errors.len() == errors;
+            for field in event.value.when.keys() {
+                if complete && !fields.contains(field) {
+                    let problem = unknown_field(field, &fields);
+                    complaints.add(text, event.referenced, problem);
+                }
+            }
+            self.facts.push(Facts { suricata, fields, complete });
+        }
+        if suricata {
+            if let Some(programs) = &raw.programs {
+                let problem = Problem::NotForSuricata { key: "programs" };
+                complaints.add(text, programs.referenced, problem);
+            }
+            return;
+        }
+        let programs = match &raw.programs {
+            None => Programs::Any,
+            Some(names) => {
+                Programs::Named(names.value.iter().map(|name| ProgramName::new(name)).collect())
+            }
+        };
+        self.recogniser.add_pack(programs, patterns);
+    }
+
+    fn alert_event(
+        &mut self,
+        text: &Text<'_>,
+        index: usize,
+        event: &Spanned<RawEvent>,
+        complaints: &mut Complaints,
+    ) {
+        let RawEvent { pattern, patterns, proven, attempt, success, when } = &event.value;
+        let misplaced = [
+            ("pattern", pattern.is_some()),
+            ("patterns", patterns.is_some()),
+            ("proven", *proven),
+            ("attempt", *attempt),
+            ("success", *success),
+        ];
+        for (key, there) in misplaced {
+            if there {
+                complaints.add(text, event.referenced, Problem::NotForSuricata { key });
+            }
+        }
+        self.recogniser.add_alert(index, when);
+    }
+
+    /// The number of a pack's event.
+    pub(super) fn number(&self, pack: &str, name: &str) -> Option<u32> {
+        let index = self.names.get(&(pack.to_owned(), name.to_owned()))?;
+        Some(self.kinds[*index].index)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// The fields that at least one of these events gives.
+    pub(super) fn fields(&self, events: &BTreeSet<usize>) -> BTreeSet<String> {
+        events.iter().flat_map(|&event| self.facts[event].fields.iter().cloned()).collect()
+    }
+
+    /// Whether all their fields are known.
+    pub(super) fn complete(&self, events: &BTreeSet<usize>) -> bool {
+        events.iter().all(|&event| self.facts[event].complete)
+    }
+
+    /// Whether one of them is a success.
+    pub(super) fn succeed(&self, events: &BTreeSet<usize>) -> bool {
+        events.iter().any(|&event| self.kinds[event].success)
+    }
+
+    /// Whether one of them is Suricata's.
+    pub(super) fn are_suricata_s(&self, events: &BTreeSet<usize>) -> bool {
+        events.iter().any(|&event| self.facts[event].suricata)
+    }
+
+    /// What runs.
+    pub(super) fn finish(mut self) -> (Vec<EventKind>, Recogniser) {
+        self.recogniser.finish();
+        (self.kinds, self.recogniser)
+    }
+}
+
+/// A field that none of `fields` is.
+pub(super) fn unknown_field(name: &str, fields: &BTreeSet<String>) -> Problem {
+    Problem::UnknownField { name: name.to_owned(), known: fields.iter().cloned().collect() }
+}
+
+/// Compiles an event's patterns; returns the fields that they give.
+fn log_event(
+    text: &Text<'_>,
+    index: usize,
+    event: &Spanned<RawEvent>,
+    compiled: &mut Vec<(Pattern, usize, Vec<Condition>)>,
+    complaints: &mut Complaints,
+) -> BTreeSet<String> {
+    let mut fields = BTreeSet::new();
+    let patterns: Vec<&Spanned<String>> = match (&event.value.pattern, &event.value.patterns) {
+        (Some(pattern), None) => vec![pattern],
+        (None, Some(patterns)) if !patterns.is_empty() => patterns.iter().collect(),
+        _ => {
+            complaints.add(text, event.referenced, Problem::WantsPattern);
+            return fields;
+        }
+    };
+    let when = condition::compile(&event.value.when);
+    for pattern in patterns {
+        match Pattern::new(&pattern.value) {
+            Ok(done) => {
+                fields.extend(done.captures().iter().map(|it| it.name.to_string()));
+                compiled.push((done, index, when.clone()));
+            }
+            Err(source) => {
+                complaints.add(text, pattern.referenced, Problem::Pattern { source });
+            }
+        }
+    }
+    fields
+}

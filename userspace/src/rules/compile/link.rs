@@ -1,0 +1,309 @@
+//! Rules, tied to their events and to each other.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_yaml::Spanned;
+
+use super::Complaints;
+use super::events::{Events, unknown_field};
+use crate::event::RuleHead;
+use crate::rules::condition;
+use crate::rules::error::Problem;
+use crate::rules::pack::yaml::OneOrMany;
+use crate::rules::pack::{PackMode, RawPack, RawRule, Text};
+use crate::rules::rule::{Key, Preceded, Rule, RuleSet, Trigger, Window};
+
+/// The field that holds an address; as a key it means the offender.
+const SOURCE: &str = "src";
+
+/// Compiles the rules of all packs.
+pub(super) fn link(
+    raws: &[(&Text<'_>, RawPack)],
+    events: &Events,
+    complaints: &mut Complaints,
+) -> RuleSet {
+    let all: Vec<Site<'_>> = raws
+        .iter()
+        .flat_map(|(text, raw)| raw.rules.iter().map(move |rule| Site { text, raw, rule }))
+        .collect();
+    let mut linker = Linker { events, complaints, by_id: HashMap::new(), bases: Vec::new() };
+    linker.number(&all);
+    let triggers: Vec<Trigger> = all.iter().map(|site| linker.trigger(site)).collect();
+    linker.bases = bases(&triggers);
+    let mut rules = Vec::with_capacity(all.len());
+    for (index, (site, trigger)) in all.iter().zip(triggers).enumerate() {
+        match linker.bases[index].clone() {
+            Some(base) => rules.push(linker.rule(site, &base, trigger)),
+            None => linker.complain(site, Problem::Circle { id: site.rule.value.id }),
+        }
+    }
+    // With one left out the indices would be off; the complaint ends it anyway.
+    if rules.len() == all.len() { rule_set(rules, events.count()) } else { RuleSet::default() }
+}
+
+/// A rule, and where it stands.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    text: &'a Text<'a>,
+    raw: &'a RawPack,
+    rule: &'a Spanned<RawRule>,
+}
+
+struct Linker<'a> {
+    events: &'a Events,
+    complaints: &'a mut Complaints,
+    by_id: HashMap<u32, usize>,
+    /// By rule: the events that can reach it; `None` for one in a circle.
+    bases: Vec<Option<BTreeSet<usize>>>,
+}
+
+impl Linker<'_> {
+    fn complain(&mut self, site: &Site<'_>, problem: Problem) {
+        self.complaints.add(site.text, site.rule.referenced, problem);
+    }
+
+    fn number(&mut self, all: &[Site<'_>]) {
+        for (index, site) in all.iter().enumerate() {
+            let id = site.rule.value.id;
+            if let Some(&first) = self.by_id.get(&id) {
+                let first = Box::new(all[first].text.place(all[first].rule.referenced));
+                self.complain(site, Problem::DuplicateRule { id, first });
+            } else {
+                self.by_id.insert(id, index);
+            }
+        }
+    }
+
+    fn trigger(&mut self, site: &Site<'_>) -> Trigger {
+        match (&site.rule.value.event, &site.rule.value.after) {
+            (Some(OneOrMany(names)), None) if !names.is_empty() => {
+                let mut events = Vec::new();
+                for name in names {
+                    match self.events.number(&site.raw.pack.value, name) {
+                        Some(event) => events.push(event),
+                        None => {
+                            let all = &site.raw.events.0;
+                            let known = all.iter().map(|(name, _)| name.clone()).collect();
+                            self.complain(
+                                site,
+                                Problem::UnknownEvent { name: name.clone(), known },
+                            );
+                        }
+                    }
+                }
+                Trigger::Events(events)
+            }
+            (None, Some(OneOrMany(ids))) if !ids.is_empty() => {
+                Trigger::After(self.indices(site, ids))
+            }
+            _ => {
+                self.complain(site, Problem::WantsTrigger);
+                Trigger::Events(Vec::new())
+            }
+        }
+    }
+
+    /// The rules of these ids.
+    fn indices(&mut self, site: &Site<'_>, ids: &[u32]) -> Vec<usize> {
+        let mut indices = Vec::new();
+        for &id in ids {
+            match self.by_id.get(&id) {
+                Some(&index) => indices.push(index),
+                None => self.complain(site, Problem::UnknownRule { id }),
+            }
+        }
+        indices
+    }
+
+    /// `base`: the events that can reach it.
+    fn rule(&mut self, site: &Site<'_>, base: &BTreeSet<usize>, trigger: Trigger) -> Rule {
+        let raw = &site.rule.value;
+        self.ranges(site);
+        let fields = self.events.fields(base);
+        for field in raw.when.keys() {
+            if !fields.contains(field) && self.events.complete(base) {
+                self.complain(site, unknown_field(field, &fields));
+            }
+        }
+        let window = self.window(site, base, &fields);
+        let preceded = self.preceded(site, base, &fields);
+        Rule {
+            head: Arc::new(RuleHead {
+                id: raw.id,
+                level: raw.level,
+                description: raw.description.clone(),
+                pack: site.raw.pack.value.clone(),
+                ban: raw.ban,
+                mail: raw.mail,
+                ttl: raw.ttl.map(|ttl| ttl.0),
+                observe: site.raw.mode == PackMode::Observe,
+            }),
+            trigger,
+            when: condition::compile(&raw.when),
+            score: raw.score,
+            window,
+            preceded,
+            ignore: raw.ignore.map_or(Duration::ZERO, |ignore| ignore.0),
+        }
+    }
+
+    fn ranges(&mut self, site: &Site<'_>) {
+        let raw = &site.rule.value;
+        let count = f64::from(raw.count.unwrap_or(2));
+        let preceded = raw.preceded_by.as_ref().map_or(1.0, |it| f64::from(it.count));
+        for (key, min, max, got) in [
+            ("level", 0.0, 15.0, f64::from(raw.level)),
+            ("score", 0.0, 1000.0, raw.score),
+            ("count", 2.0, 10_000.0, count),
+            ("preceded_by.count", 1.0, 10_000.0, preceded),
+        ] {
+            // A score may be NaN, which is in no range.
+            if !(min..=max).contains(&got) {
+                self.complain(site, Problem::Range { key, min, max, got });
+            }
+        }
+    }
+
+    fn window(
+        &mut self,
+        site: &Site<'_>,
+        base: &BTreeSet<usize>,
+        fields: &BTreeSet<String>,
+    ) -> Option<Window> {
+        let raw = &site.rule.value;
+        let Some(count) = raw.count else {
+            for (key, there) in [
+                ("within", raw.within.is_some()),
+                ("distinct", raw.distinct.is_some()),
+                ("same", raw.same.is_some()),
+            ] {
+                if there {
+                    self.complain(site, Problem::WantsCount { key });
+                }
+            }
+            return None;
+        };
+        let same = raw.same.as_ref().map_or(&[][..], |OneOrMany(names)| names);
+        if !same.iter().any(|name| name == SOURCE) && raw.ban.is_none() {
+            self.complain(site, Problem::Crowd);
+        }
+        let keys = self.keys(site, same, base, fields);
+        let distinct = raw
+            .distinct
+            .as_ref()
+            .and_then(|name| self.keys(site, std::slice::from_ref(name), base, fields).pop());
+        let Some(within) = raw.within else {
+            self.complain(site, Problem::WantsWithin);
+            return None;
+        };
+        Some(Window { count, within: within.0, same: keys, distinct })
+    }
+
+    fn preceded(
+        &mut self,
+        site: &Site<'_>,
+        base: &BTreeSet<usize>,
+        fields: &BTreeSet<String>,
+    ) -> Option<Preceded> {
+        let raw = site.rule.value.preceded_by.as_ref()?;
+        let rules = self.indices(site, &raw.rules.0);
+        let mut base = base.clone();
+        let mut all = fields.clone();
+        for &rule in &rules {
+            if let Some(events) = &self.bases[rule] {
+                base.extend(events);
+                // A key must be there on both sides.
+                let theirs = self.events.fields(events);
+                all.retain(|field| theirs.contains(field));
+            }
+        }
+        let names = raw.same.as_ref().map_or(&[][..], |OneOrMany(names)| names);
+        let same = self.keys(site, names, &base, &all);
+        Some(Preceded { rules, count: raw.count, within: raw.within.0, same })
+    }
+
+    /// `src` means the offender, except among events of which one is a success and so has none: there it
+    /// is the field, which counts as its target and so gives the same key.
+    fn keys(
+        &mut self,
+        site: &Site<'_>,
+        names: &[String],
+        base: &BTreeSet<usize>,
+        fields: &BTreeSet<String>,
+    ) -> Vec<Key> {
+        let success = self.events.succeed(base);
+        let suricata = self.events.are_suricata_s(base);
+        let mut keys = Vec::new();
+        for name in names {
+            if !fields.contains(name) {
+                if self.events.complete(base) {
+                    self.complain(site, unknown_field(name, fields));
+                }
+                continue;
+            }
+            keys.push(match (name.as_str(), success) {
+                (SOURCE, true) if suricata => {
+                    self.complain(site, Problem::MixedSource);
+                    Key::Field(name.clone())
+                }
+                (SOURCE, false) => Key::Offender,
+                _ => Key::Field(name.clone()),
+            });
+        }
+        keys
+    }
+}
+
+fn rule_set(rules: Vec<Rule>, events: usize) -> RuleSet {
+    let mut by_event = vec![Vec::new(); events];
+    let mut children = vec![Vec::new(); rules.len()];
+    for (index, rule) in rules.iter().enumerate() {
+        match &rule.trigger {
+            Trigger::Events(events) => {
+                for event in events {
+                    if let Some(listeners) =
+                        usize::try_from(*event).ok().and_then(|event| by_event.get_mut(event))
+                    {
+                        listeners.push(index);
+                    }
+                }
+            }
+            Trigger::After(parents) => {
+                for &parent in parents {
+                    children[parent].push(index);
+                }
+            }
+        }
+    }
+    RuleSet { rules, by_event, children }
+}
+
+/// For each rule the events that can reach it, through rules before it; `None` for one in a circle.
+fn bases(triggers: &[Trigger]) -> Vec<Option<BTreeSet<usize>>> {
+    let mut known: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    // Each round settles at least one more rule, or none that is left ever will be.
+    loop {
+        let before = known.len();
+        for (index, trigger) in triggers.iter().enumerate() {
+            let events = match trigger {
+                Trigger::Events(events) => {
+                    Some(events.iter().filter_map(|&event| usize::try_from(event).ok()).collect())
+                }
+                Trigger::After(parents) => parents
+                    .iter()
+                    .map(|parent| known.get(parent))
+                    .collect::<Option<Vec<_>>>()
+                    .map(|sets| sets.into_iter().flatten().copied().collect()),
+            };
+            if let Some(events) = events {
+                known.insert(index, events);
+            }
+        }
+        if known.len() == before {
+            break;
+        }
+    }
+    (0..triggers.len()).map(|index| known.remove(&index)).collect()
+}

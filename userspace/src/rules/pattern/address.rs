@@ -1,0 +1,73 @@
+//! Address literals.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+/// An address literal, without its zone, v4-mapped ones folded to IPv4.
+pub(in crate::rules) fn parse_ip(text: &[u8]) -> Option<IpAddr> {
+    if let Some(addr) = parse_ipv4(text) {
+        return Some(IpAddr::V4(addr));
+    }
+    let literal = match memchr::memchr(b'%', text) {
+        Some(zone) => &text[..zone],
+        None => text,
+    };
+    std::str::from_utf8(literal).ok()?.parse().ok().map(crate::event::canonical)
+}
+
+/// The standard library's grammar (four decimals, no leading zeros), at a fifth of its price: this runs on
+/// nearly every line.
+fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0_u8; 4];
+    let mut octet = 0;
+    let mut digits = 0;
+    for &byte in text {
+        if byte == b'.' {
+            if digits == 0 || octet == 3 {
+                return None;
+            }
+            octet += 1;
+            digits = 0;
+        } else {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 || (digits > 0 && octets[octet] == 0) {
+                return None;
+            }
+            octets[octet] = octets[octet].checked_mul(10)?.checked_add(digit)?;
+            digits += 1;
+        }
+    }
+    (octet == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn ipv4_is_read_as_the_standard_library_does(text in "[0-9.]{0,16}|[0-9]{1,3}(\\.[0-9]{1,3}){3}|.{0,8}") {
+            prop_assert_eq!(parse_ipv4(text.as_bytes()), text.parse().ok());
+        }
+    }
+
+    #[test]
+    fn addresses_lose_their_zone_and_their_mapping() {
+        let parsed = |text: &str| parse_ip(text.as_bytes()).map(|addr| addr.to_string());
+        for (text, addr) in [
+            ("198.51.100.7", Some("198.51.100.7")),
+            ("::ffff:198.51.100.7", Some("198.51.100.7")),
+            ("fe80::7%eth0", Some("fe80::7")),
+            ("2001:DB8::7", Some("2001:db8::7")),
+            ("198.51.100.07", None),
+            ("198.51.100.7.", None),
+            ("::ffff:198.51.100.7:", None),
+            ("dead", None),
+            ("host.example", None),
+            ("", None),
+        ] {
+            assert_eq!(parsed(text).as_deref(), addr, "{text}");
+        }
+    }
+}
