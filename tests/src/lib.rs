@@ -1,7 +1,9 @@
-//! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap, and what happens in them.
+//! Ravelin's lab: network namespaces with real Suricata, sshd, Postfix and nmap, and what happens in them; and
+//! other projects' log lines, read through the shipped packs.
 
 pub mod bench;
 pub mod bpf;
+pub mod conformance;
 pub mod differential;
 pub mod lab;
 pub mod netns;

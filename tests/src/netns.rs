@@ -5,11 +5,13 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
+use anyhow::{Context as _, Result, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 mod flood;
@@ -21,21 +23,22 @@ pub const MAC: &str = "02:00:00:00:00:01";
 /// Hardware address of its other end.
 pub const PEER_MAC: &str = "02:00:00:00:00:02";
 
-/// A network namespace, with its loopback up.
-pub struct Netns {
+/// A network namespace, by its name.
+#[derive(Clone, Debug)]
+pub struct Space {
     name: String,
 }
 
-impl Netns {
-    /// Makes one; `tag` is for people who look while the test runs.
+impl Space {
+    /// Makes one, with its loopback up. It is the caller's to remove.
     ///
-    /// # Panics
+    /// # Errors
     /// Where we aren't root or there is no `ip`.
-    pub fn new(tag: &str) -> Self {
-        let netns = Self { name: unique(tag) };
-        run(Command::new("ip").args(["netns", "add", &netns.name]));
-        netns.ip(&["link", "set", "lo", "up"]);
-        netns
+    pub fn add(name: impl Into<String>) -> Result<Self> {
+        let space = Self { name: name.into() };
+        run(Command::new("ip").args(["netns", "add", &space.name]))?;
+        space.ip(&["link", "set", "lo", "up"])?;
+        Ok(space)
     }
 
     /// Its name, for `ip netns` and `ip -n`.
@@ -43,13 +46,18 @@ impl Netns {
         &self.name
     }
 
-    /// Runs `ip` on it.
+    /// Where it lies, for `nsenter`.
+    pub fn path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.name)
+    }
+
+    /// Runs `ip` on it; gives what that prints.
     ///
-    /// # Panics
+    /// # Errors
     /// Where that fails.
-    pub fn ip(&self, args: &[&str]) -> String {
-        let output = run(Command::new("ip").args(["-n", &self.name]).args(args));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+    pub fn ip(&self, args: &[&str]) -> Result<String> {
+        let output = run(Command::new("ip").args(["-n", &self.name]).args(args))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// A command that will run in it, with the mounts of the host (`ip netns exec` has a /sys of its
@@ -60,15 +68,15 @@ impl Netns {
         command
     }
 
-    /// Runs `work` in a thread that is in it.
+    /// Runs `work` in a thread that is in it, and waits for its end.
     ///
-    /// # Panics
-    /// Where `work` does.
-    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    /// # Errors
+    /// Where it can't be entered.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
-                self.join();
-                work()
+                self.join()?;
+                Ok(work())
             });
             inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
@@ -76,15 +84,60 @@ impl Netns {
 
     /// Moves the calling thread into it, for good.
     ///
+    /// # Errors
+    /// Where that isn't allowed.
+    pub fn join(&self) -> Result<()> {
+        let path = self.path();
+        let file = File::open(&path).with_context(|| format!("could not open {path:?}"))?;
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+            .with_context(|| format!("could not enter {path:?}"))
+    }
+}
+
+/// A network namespace for one test: gone with this.
+pub struct Netns(Space);
+
+impl Netns {
+    /// Makes one; `tag` is for people who look while the test runs.
+    ///
+    /// # Panics
+    /// Where we aren't root or there is no `ip`.
+    pub fn new(tag: &str) -> Self {
+        Self(Space::add(unique(tag)).expect("tests run as root, with iproute2"))
+    }
+
+    /// Its name, for `ip netns` and `ip -n`.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// Runs `ip` on it.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub fn ip(&self, args: &[&str]) -> String {
+        self.0.ip(args).unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// As [`Space::command`].
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.0.command(program)
+    }
+
+    /// As [`Space::enter`].
+    ///
+    /// # Panics
+    /// Where `work` does.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.0.enter(work).expect("the namespace lives as long as its guard")
+    }
+
+    /// As [`Space::join`].
+    ///
     /// # Panics
     /// Where that isn't allowed.
     pub fn join(&self) {
-        let file = File::open(self.path()).expect("the namespace lives as long as its guard");
-        move_into_link_name_space(
-            std::os::fd::AsFd::as_fd(&file),
-            Some(LinkNameSpaceType::Network),
-        )
-        .expect("tests run as root");
+        self.0.join().expect("the namespace lives as long as its guard");
     }
 
     /// Connects it with another by a veth pair, both ends up, with hardware addresses [`MAC`] and
@@ -92,7 +145,7 @@ impl Netns {
     pub fn connect(&self, interface: &str, other: &Self, peer: &str) {
         let ends = format!(
             "link add {interface} address {MAC} type veth peer name {peer} address {PEER_MAC} netns {}",
-            other.name
+            other.name()
         );
         self.ip(&ends.split(' ').collect::<Vec<_>>());
         self.ip(&["link", "set", interface, "up"]);
@@ -124,16 +177,12 @@ impl Netns {
             _ => panic!("ping: {}", String::from_utf8_lossy(&output.stderr)),
         }
     }
-
-    fn path(&self) -> PathBuf {
-        Path::new("/var/run/netns").join(&self.name)
-    }
 }
 
 impl Drop for Netns {
     fn drop(&mut self) {
         // A failure to clean up isn't worth a second panic; the name says whose it was.
-        drop(Command::new("ip").args(["netns", "del", &self.name]).output());
+        drop(Command::new("ip").args(["netns", "del", self.name()]).output());
     }
 }
 
@@ -207,15 +256,13 @@ fn unique(tag: &str) -> String {
     format!("rv{}-{}-{tag}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// # Panics
-/// Where the command fails.
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
+fn run(command: &mut Command) -> Result<Output> {
+    let output = command.output().with_context(|| format!("could not start {command:?}"))?;
+    ensure!(
         output.status.success(),
         "{command:?}: {}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    output
+    Ok(output)
 }

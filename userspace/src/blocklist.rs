@@ -80,6 +80,8 @@ pub struct Opened {
     pub kept_max: Option<u32>,
     /// The program was told to pass everything, and still is: [`Blocklist::set_off`].
     pub off: bool,
+    /// It was told so by `ravelin panic` ([`Blocklist::set_panic`]), and stays so until a person ends it.
+    pub panic: bool,
     /// Interfaces that aren't protected, and why.
     pub refused: Vec<AttachError>,
     /// Interfaces that are no longer asked for and have been let go.
@@ -115,6 +117,9 @@ impl KernelBan {
         }
     }
 }
+
+/// [`Settings::off`] by a person's hand, which no start of the daemon takes back.
+const PANIC: u32 = 2;
 
 /// What became of packets, since the maps were made.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -226,6 +231,7 @@ impl Blocklist {
             adopted: found_maps.then(|| blocklist.len()),
             kept_max: (kept != options.max).then_some(kept),
             off: blocklist.settings.off != 0,
+            panic: blocklist.settings.off == PANIC,
             refused,
             released,
         };
@@ -274,6 +280,25 @@ impl Blocklist {
     pub fn set_off(&mut self, off: bool) -> Result<(), BlocklistError> {
         self.settings.off = u32::from(off);
         self.maps.set_settings(self.settings)
+    }
+
+    /// As [`set_off`](Self::set_off), by a person: the next start knows it by [`Opened::panic`].
+    ///
+    /// # Errors
+    /// Where the map can't be written.
+    pub fn set_panic(&mut self, panic: bool) -> Result<(), BlocklistError> {
+        self.settings.off = if panic { PANIC } else { 0 };
+        self.maps.set_settings(self.settings)
+    }
+
+    /// Lets go of all interfaces but these; which those were.
+    ///
+    /// # Errors
+    /// Where a pin can't be removed.
+    pub fn keep_only(&mut self, wanted: &[String]) -> Result<Vec<String>, BlocklistError> {
+        let released = self.release_others(wanted)?;
+        self.attached.retain(|attached| wanted.contains(&attached.interface));
+        Ok(released)
     }
 
     /// The reader of announced drops; once.

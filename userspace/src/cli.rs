@@ -4,14 +4,21 @@
 //! standard output, what is said to people about it to standard error.
 #![forbid(unsafe_code)]
 
+mod allow;
 mod args;
 mod ban;
 mod check;
 mod explain;
+mod history;
 mod list;
+mod mail;
+mod panic;
+mod past;
+mod reload;
 mod replay;
 mod run;
 mod setup;
+mod show;
 mod status;
 mod table;
 mod unban;
@@ -42,8 +49,14 @@ pub fn main() -> ExitCode {
         Command::Replay(replay) => replay::run(config, replay),
         Command::Ban(ban) => ban::run(config, ban),
         Command::Unban(unban) => unban::run(config, unban),
+        Command::Allow(allow) => allow::run(config, allow),
         Command::List(list) => list::run(config, list),
+        Command::Show(show) => show::run(config, show),
+        Command::History(history) => history::run(config, history),
         Command::Status(status) => status::run(config, status),
+        Command::Reload(reload) => reload::run(config, reload),
+        Command::Panic(panic) => panic::run(config, panic),
+        Command::Mail(mail) => mail::run(config, mail),
     };
     match done {
         Ok(Done::Well) => ExitCode::SUCCESS,

@@ -144,18 +144,37 @@ impl Correlator {
         time: Timestamp,
         banned: bool,
     ) -> Fired {
+        let mut fired = Fired::default();
+        self.feed_into(event, offence, target, time, banned, &mut fired);
+        fired
+    }
+
+    /// [`Self::feed`], into a [`Fired`] that is still empty.
+    pub(crate) fn feed_into(
+        &mut self,
+        event: &Event<'_>,
+        offence: &Offence,
+        target: Option<Target>,
+        time: Timestamp,
+        banned: bool,
+        fired: &mut Fired,
+    ) {
+        let program = self.plan.program(event.kind.index);
+        if program.is_empty() && target.is_none() && offence.offender.is_none() {
+            // Nobody's, and no rule asks for it: most of a quiet host's lines.
+            return;
+        }
         let now = time.as_micros().div_euclid(1_000);
         self.held.clear();
         let subject = Subject {
             target: target.or_else(|| source(event, self.ipv6_prefix)),
             ipv6_prefix: self.ipv6_prefix,
         };
-        let mut fired = Fired::default();
         let mut pass = Pass {
             plan: &self.plan,
             table: &mut self.table,
             held: &mut self.held,
-            fired: &mut fired,
+            fired,
             event,
             subject,
             evidence: match offence {
@@ -171,12 +190,11 @@ impl Correlator {
             bannable_points: 0.0,
         };
         pass.begin(target.is_some());
-        for step in self.plan.program(event.kind.index) {
+        for step in program {
             pass.take(*step);
         }
         pass.finish(offence);
         self.table.settle(now);
-        fired
     }
 
     /// A ban of `target` begins: its evidence is spent, see above.

@@ -4,16 +4,23 @@
 //! brought together, and nobody is told that the daemon is ready before every source has its place.
 #![forbid(unsafe_code)]
 
+mod allow;
 mod announcer;
 mod desk;
 mod evidence;
+mod habit;
 mod health;
 mod lock;
 mod logline;
 mod network;
 mod pipeline;
 mod reconcile;
+mod reload;
 mod sources;
+mod surroundings;
+mod telling;
+mod upkeep;
+mod vigilance;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +29,7 @@ use std::thread;
 
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::announcer::{Announcer, FromKernel};
 pub use self::desk::{listed, not_banned};
@@ -30,11 +37,14 @@ use self::health::Health;
 use self::lock::{Lock, LockError};
 pub use self::network::of as network_of;
 use self::pipeline::{Command, Enforcement, Parts, Pipeline};
+use self::reload::{Job, Reloader};
+use self::sources::Sources;
+use self::surroundings::Surroundings;
 use crate::blocklist::{Blocklist, BlocklistError, Options as BlocklistOptions, Pinned};
 use crate::config::{self, Config, ConfigError, Loaded, Mode};
-use crate::control::{self, ServerError};
+use crate::control::{self, Request, ServerError};
 use crate::engine::Engine;
-use crate::host::{self, HostError};
+use crate::host::{self, HostError, Watch};
 use crate::mail::{Courier, MailHealth, Policy as MailPolicy};
 use crate::policy::SuricataProof;
 use crate::rules::{PackErrors, Packs};
@@ -138,7 +148,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let config = effective(&loaded, options);
     let _lock = Lock::take(&config.run_dir)?;
     let packs = Arc::new(packs(&config, &health)?);
-    let (store, opened) = Store::open(&config.state_dir)?;
+    let (mut store, opened) = Store::open(&config.state_dir)?;
     if let Some(aside) = opened.set_aside {
         health.degrade(
             "database-damaged",
@@ -155,17 +165,30 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         health.note("last-good", "", error.to_string());
     }
 
+    // Before the facts, so that no change falls between.
+    let watch = Watch::open()?;
     let facts = host::facts()?;
     let proof = SuricataProof::load(&config.suricata_rules)
         .unwrap_or_else(|_unreadable| SuricataProof::unknown());
-    let mut engine = Engine::new(packs, &config, network::of(&facts, &config), proof);
-    let (mut enforcement, drops) =
-        enforcement(&config, options, &facts.default_interfaces, &health)?;
-    let bans = reconcile::bring_together(&mut engine, &mut enforcement, &store, &config, &health)?;
+    let network = network::of(&facts, &config);
+    let mut engine = Engine::new(packs, &config, network.clone(), proof);
+    let interfaces = if config.interfaces.is_empty() {
+        facts.default_interfaces
+    } else {
+        config.interfaces.clone()
+    };
+    engine.policy_mut().confirm_sessions(Box::new(|peer, port| {
+        host::connections(peer.into(), port).ok().map(|found| !found.is_empty())
+    }));
+    let (mut enforcement, drops, off) = enforcement(&config, options, &interfaces, &health)?;
+    let bans =
+        reconcile::bring_together(&mut engine, &mut enforcement, &mut store, &config, &health)?;
 
     let inbox = Inbox::new();
-    let sources =
-        sources::start(&config, &store, &inbox, &health, !engine.policy().is_proof_unknown())?;
+    let mut sources = Sources::default();
+    let positions = sources::positions(store.read())?;
+    let proof_known = !engine.policy().is_proof_unknown();
+    sources.follow(&config, positions, &inbox, &health, proof_known)?;
     let listener_dir = config.run_dir.clone();
     let writer = Writer::spawn(
         store,
@@ -176,6 +199,18 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let host = hostname();
     let (courier, mail_health) = courier(&config, &host, &writer, &health);
     let commands = inbox.commands();
+    let reloader = Reloader::spawn(Job {
+        options: options.clone(),
+        host,
+        state_dir: config.state_dir.clone(),
+        store: writer.handle(),
+        health: health.clone(),
+        commands: commands.clone(),
+    })?;
+    let (couriers, new_couriers) = mpsc::unbounded_channel();
+    // The receiver is there.
+    drop(couriers.send(courier));
+    let surroundings = Surroundings::spawn(watch, &config.mail.relay, network, commands.clone());
     let pipeline = Pipeline::new(Parts {
         engine,
         enforcement,
@@ -186,13 +221,26 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         mail_health,
         health,
         config,
+        interfaces,
+        surroundings,
+        couriers,
+        off,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|source| DaemonError::System { what: "a runtime", source })?;
-    runtime.block_on(live(Live { pipeline, inbox, commands, courier, drops, listener_dir, writer }))
+    runtime.block_on(live(Live {
+        pipeline,
+        inbox,
+        commands,
+        reloader,
+        couriers: new_couriers,
+        drops,
+        listener_dir,
+        writer,
+    }))
 }
 
 /// What `live` takes over.
@@ -200,17 +248,20 @@ struct Live {
     pipeline: Pipeline,
     inbox: Inbox<Command>,
     commands: CommandSender<Command>,
-    courier: Option<Courier>,
+    reloader: Reloader,
+    couriers: mpsc::UnboundedReceiver<Option<Courier>>,
     drops: Option<FromKernel>,
     listener_dir: PathBuf,
     writer: Writer,
 }
 
 async fn live(live: Live) -> Result<(), DaemonError> {
-    let Live { mut pipeline, inbox, commands, courier, drops, listener_dir, writer } = live;
+    let Live { mut pipeline, inbox, commands, reloader, couriers, drops, listener_dir, writer } =
+        live;
     let system = |what| move |source| DaemonError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT"))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(system("SIGHUP"))?;
     let listener = control::bind(&listener_dir)?;
     pipeline.announce_start();
 
@@ -225,19 +276,22 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         .map_err(system("a thread for the engine"))?;
 
     let ask = commands.clone();
+    let by_signal = reloader.clone();
+    let hangups = tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            by_signal.ask(None);
+        }
+    });
     let server = tokio::spawn(control::serve(listener, move |asked| {
-        if let Err(error) = ask.send(Command::Asked(asked)) {
+        if asked.request == Request::Reload {
+            reloader.ask(Some(asked.answer));
+        } else if let Err(error) = ask.send(Command::Asked(asked)) {
             tracing::warn!(%error, "A control request was turned away.");
         }
     }));
     let announcer = drops.map(|drops| Announcer::spawn(drops, commands.clone()));
     let (stop_courier, stopped) = oneshot::channel::<()>();
-    let courier = courier.map(|courier| {
-        tokio::spawn(courier.run(async {
-            // Dropped or sent: both mean the end.
-            drop(stopped.await);
-        }))
-    });
+    let courier = tokio::spawn(carry(couriers, stopped));
 
     let reason = tokio::select! {
         _ = terminate.recv() => Some("SIGTERM"),
@@ -252,16 +306,41 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         drop(engine_ended.await);
     }
     server.abort();
+    hangups.abort();
     drop(announcer);
     let panicked = engine.join().is_err();
     drop(stop_courier);
-    if let Some(courier) = courier
-        && let Err(error) = courier.await
-    {
+    if let Err(error) = courier.await {
         tracing::error!(%error, "The mail task ended badly.");
     }
     writer.close();
     if panicked || reason.is_none() { Err(DaemonError::EngineEnded) } else { Ok(()) }
+}
+
+/// Lets one courier after the other work: a reload brings another.
+async fn carry(
+    mut couriers: mpsc::UnboundedReceiver<Option<Courier>>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut courier = None;
+    loop {
+        let mut next = None;
+        let until = async {
+            tokio::select! {
+                another = couriers.recv() => next = another,
+                // Dropped or sent: both mean the end.
+                _ = &mut stopped => {}
+            }
+        };
+        match courier.take() {
+            Some(courier) => Courier::run(courier, until).await,
+            None => until.await,
+        }
+        match next {
+            Some(another) => courier = another,
+            None => return,
+        }
+    }
 }
 
 /// The configuration with what the command line decides.
@@ -297,9 +376,9 @@ fn packs(config: &Config, health: &Health) -> Result<Packs, PackErrors> {
 fn enforcement(
     config: &Config,
     options: &Options,
-    default_interfaces: &[String],
+    interfaces: &[String],
     health: &Health,
-) -> Result<(Enforcement, Option<FromKernel>), DaemonError> {
+) -> Result<(Enforcement, Option<FromKernel>, bool), DaemonError> {
     if config.mode == Mode::Observe {
         if !options.dry_run
             && Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)).is_ok()
@@ -308,10 +387,8 @@ fn enforcement(
                 "Mode is observe: the program that is still attached passes everything."
             );
         }
-        return Ok((Enforcement::Observe, None));
+        return Ok((Enforcement::Observe, None, false));
     }
-    let interfaces =
-        if config.interfaces.is_empty() { default_interfaces } else { &config.interfaces };
     if interfaces.is_empty() {
         return Err(DaemonError::NoInterface);
     }
@@ -328,7 +405,7 @@ fn enforcement(
             health.note(
                 "generic-mode",
                 &attached.interface,
-                format!("{} runs the program in generic mode, which costs several times as much: {fallback}", attached.interface),
+                generic_mode(&attached.interface, fallback),
             );
         }
     }
@@ -352,13 +429,22 @@ fn enforcement(
     for released in &opened.released {
         tracing::info!(interface = released, "Let go: it is no longer configured.");
     }
-    if opened.off {
+    if opened.panic {
+        health.degrade("off", "", desk::PANIC.to_owned());
+    } else if opened.off {
         blocklist.set_off(false)?;
         tracing::info!("The program passed everything; it enforces again.");
     }
     let log = blocklist.program_log();
     let drops = blocklist.drop_events().map(|drops| FromKernel { drops, log });
-    Ok((Enforcement::Kernel(Box::new(blocklist)), drops))
+    Ok((Enforcement::Kernel(Box::new(blocklist)), drops, opened.panic))
+}
+
+/// What `status` says of a fallback.
+fn generic_mode(interface: &str, why: &str) -> String {
+    format!(
+        "{interface} runs the program in generic mode, which costs several times as much: {why}"
+    )
 }
 
 /// Mail, unless `mail:` can't work; that doesn't keep the host from being protected.
@@ -368,6 +454,10 @@ fn courier(
     writer: &Writer,
     health: &Health,
 ) -> (Option<Courier>, watch::Receiver<MailHealth>) {
+    if config.mail.to.is_empty() {
+        // No mail, as configured.
+        return (None, watch::channel(MailHealth::default()).1);
+    }
     match Courier::new(&config.mail, host, writer.handle()) {
         Ok((courier, watching)) => (Some(courier), watching),
         Err(error) => {
@@ -377,7 +467,8 @@ fn courier(
     }
 }
 
-fn hostname() -> String {
+/// This host's name.
+pub fn hostname() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
 }

@@ -57,26 +57,42 @@ impl Engine {
     pub fn step<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Outcome<'l> {
         let Self { packs, correlator, policy } = self;
         let time = record.time.map_or(arrived, |own| own.min(arrived));
-        let Some(event) = packs.recognise(record) else {
-            return Outcome {
-                time,
-                event: None,
-                offence: Offence::default(),
-                target: None,
-                fired: Fired::default(),
-                verdict: Verdict::Nothing,
-            };
+        // Filled in where it will be returned: it is large, and this runs for every line.
+        let mut outcome = Outcome {
+            time,
+            event: packs.recognise(record),
+            offence: Offence::default(),
+            target: None,
+            fired: Fired::default(),
+            verdict: Verdict::Nothing,
         };
-        let offence = policy.attribute(&event);
-        let target = policy.subject(&event, &offence);
+        let Some(event) = &outcome.event else { return outcome };
+        outcome.offence = policy.shield(event, policy.attribute(event), time, arrived);
+        let offence = &outcome.offence;
+        outcome.target = policy.subject(event, offence);
+        let target = outcome.target;
         let banned = target.is_some_and(|target| policy.is_banned(target, time));
-        let fired = correlator.feed(&event, &offence, target, time, banned);
-        let verdict = policy.judge(&offence, &fired, time, arrived);
-        if let Verdict::Ban(order) | Verdict::Lapsed(order) = &verdict {
+        correlator.feed_into(event, offence, target, time, banned, &mut outcome.fired);
+        outcome.verdict = policy.judge(offence, &outcome.fired, time, arrived);
+        if let Verdict::Ban(order) | Verdict::Lapsed(order) = &outcome.verdict {
             policy.record(order);
             correlator.consume(order.target);
         }
-        Outcome { time, event: Some(event), offence, target, fired, verdict }
+        outcome
+    }
+
+    /// Takes other packs and another configuration, and keeps all state; `ban.score_half_life` and
+    /// `ban.ipv6_prefix` have to be the same.
+    pub fn reload(
+        &mut self,
+        packs: Arc<Packs>,
+        config: &Config,
+        network: &Network,
+        proof: SuricataProof,
+    ) {
+        self.correlator.reload(packs.rules());
+        self.policy.reload(config, network, proof);
+        self.packs = packs;
     }
 
     /// A ban was made that didn't come out of [`Engine::step`]: by hand, or after it had to wait.
@@ -104,5 +120,64 @@ impl Engine {
     /// Allow list, standing bans and offences, to change them.
     pub fn policy_mut(&mut self) -> &mut Policy {
         &mut self.policy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::config::Format;
+    use crate::event::{Line, Withheld};
+    use crate::format::{Decoder, Selection};
+
+    /// What each line leads to, in a fresh engine with the built-in packs.
+    fn verdicts(lines: &[String]) -> Vec<Verdict> {
+        let packs = Arc::new(Packs::load(true, &[]).unwrap());
+        let config = Config::default();
+        let proof = SuricataProof::unknown();
+        let mut engine = Engine::new(packs, &config, Network::default(), proof);
+        let mut decoder = Decoder::new(Selection::Only(Format::Syslog), TimeZone::UTC);
+        let mut verdict = |line: &String| {
+            let line = Line { bytes: line.as_bytes(), arrived: Timestamp::now() };
+            let record = decoder.decode(line).unwrap();
+            let time = record.time.unwrap();
+            engine.step(&record, time).verdict
+        };
+        lines.iter().map(&mut verdict).collect()
+    }
+
+    fn at(second: usize, pid: u32, message: &str) -> String {
+        format!("2026-11-23T10:{:02}:{:02}Z web1 sshd[{pid}]: {message}", second / 60, second % 60)
+    }
+
+    fn guess(second: usize) -> String {
+        let pid = u32::try_from(second).unwrap() + 1_000;
+        at(second, pid, "Failed password for root from 198.51.100.7 port 4711 ssh2")
+    }
+
+    #[test]
+    fn guesses_beside_a_live_session_never_lead_to_a_ban() {
+        let accepted = "Accepted publickey for alice from 198.51.100.7 port 4700 ssh2: RSA x";
+        let closed = "pam_unix(sshd:session): session closed for user alice";
+        let mut lines = vec![at(0, 700, accepted)];
+        lines.extend((1..=12).map(guess));
+        lines.push(at(20, 701, closed));
+        lines.push(guess(21));
+        lines.push(at(22, 700, closed));
+        let session = lines.len();
+        // What was told beside the session doesn't count after it either.
+        lines.extend((23..30).map(guess));
+        let verdicts = verdicts(&lines);
+        assert!(verdicts.contains(&Verdict::Withheld(Withheld::LiveSession)), "{verdicts:?}");
+        assert!(!verdicts.iter().any(|verdict| matches!(verdict, Verdict::Ban(_))));
+        assert!(!verdicts[session..].contains(&Verdict::Withheld(Withheld::LiveSession)));
+
+        lines.push(guess(30));
+        assert!(matches!(self::verdicts(&lines).last(), Some(Verdict::Ban(_))));
+        // From elsewhere nothing is shielded.
+        lines[0] = lines[0].replace("198.51.100.7", "198.51.100.8");
+        assert!(self::verdicts(&lines).iter().any(|verdict| matches!(verdict, Verdict::Ban(_))));
     }
 }

@@ -6,6 +6,7 @@
 
 mod target;
 mod time;
+mod word;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use smallvec::SmallVec;
 
 pub use self::target::{Target, TargetError, canonical};
 pub use self::time::Timestamp;
+pub(crate) use self::word::position;
 
 /// Raw bytes from a source, without the line's end.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +140,10 @@ pub enum Value<'l> {
 }
 
 /// Named fields in the order of the pattern's captures (or of the Suricata decoder).
-pub type Fields<'l> = SmallVec<[(&'l str, Value<'l>); 12]>;
+///
+/// A log line has up to six of them; a Suricata alert's dozen goes to the heap, once, where making room
+/// for it in each event would make all of them dear to move.
+pub type Fields<'l> = SmallVec<[(&'l str, Value<'l>); 6]>;
 
 /// A decoded line: name, address, fields.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ mod link;
 mod netlink;
 mod resolvers;
 mod route;
+mod sockets;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 
 pub use self::link::{Kind, Link, Xdp, XdpAttachment};
 pub use self::resolvers::resolvers;
+pub use self::sockets::{Connection, connections, ssh_peers};
 pub use self::watch::Watch;
 
 /// Why facts couldn't be had.
@@ -34,6 +36,16 @@ pub enum HostError {
     Socket {
         /// What was tried.
         action: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel doesn't tell the connections.
+    #[error(
+        "could not ask the kernel for TCP connections (allow AF_NETLINK where a sandbox restricts \
+         address families; `modprobe tcp_diag` where modules aren't loaded by themselves)"
+    )]
+    Connections {
         /// What the kernel said.
         #[source]
         source: io::Error,

@@ -22,5 +22,6 @@ pub mod host;
 pub mod mail;
 pub mod policy;
 pub mod rules;
+mod seeded;
 pub mod source;
 pub mod store;

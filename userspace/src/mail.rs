@@ -21,3 +21,4 @@ pub use self::notice::{AlertNotice, Degraded, Notice, Outcome, Recovered, Starte
 pub use self::outbox::{Lane, Plan, Policy, Standing};
 pub use self::relay::{Relay, RelayError};
 pub use self::smtp::{Delivered, SendError};
+pub use self::text::visible;

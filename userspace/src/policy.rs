@@ -10,7 +10,7 @@
 //! all. Where a ban is called for and none comes, the first of these is why:
 //!
 //! 1. `allowed`: nothing else would ever matter
-//! 2. `outbound`, `ambiguous`, `unproven`: what speaks against this event
+//! 2. `outbound`, `ambiguous`, `unproven`, `live-session`: what speaks against this event
 //! 3. `unproven`, `observe`: the event is good, but the count or score isn't without evidence that may
 //!    not ban, or the rule is in a pack in mode observe
 //! 4. `private`
@@ -21,10 +21,13 @@
 
 mod allow;
 mod attribution;
+mod by_hand;
 mod pace;
 mod proof;
 mod record;
+mod sessions;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -32,10 +35,13 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use self::allow::AllowList;
 pub use self::allow::Why;
 use self::attribution::{Attribution, Home};
+pub use self::by_hand::{AllowEntry, DisallowRefusal, HandRefusal};
 use self::pace::Pace;
 pub use self::proof::{ProofError, SuricataProof};
 pub use self::record::Past;
 use self::record::Record;
+pub use self::sessions::Confirm;
+use self::sessions::{News, Sessions};
 use crate::config::{BanConfig, Config, Mode};
 use crate::correlator::Fired;
 use crate::event::{
@@ -59,47 +65,22 @@ pub struct Network {
     pub inside: Vec<IpNet>,
 }
 
-/// Why a ban by hand is refused.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum HandRefusal {
-    /// All of it is allowed.
-    #[error("{target} is allowed: {entry} is on the allow list ({why}){remedy}", remedy = remedy(*.why))]
-    Allowed {
-        /// What was to be banned.
-        target: Target,
-        /// An entry that holds it, or a part of it.
-        entry: IpNet,
-        /// Why that is there.
-        why: Why,
-    },
-    /// So wide that it may be a slip.
-    #[error("{target} is wider than /{narrowest}; say --force if that is meant")]
-    TooWide {
-        /// What was to be banned.
-        target: Target,
-        /// The shortest prefix that needs no force.
-        narrowest: u8,
-    },
-}
-
-const fn remedy(why: Why) -> &'static str {
-    match why {
-        Why::Configured => "; take it out of `allow` and reload first",
-        _ => "",
-    }
-}
-
 /// Whose address, may we, how long.
 #[derive(Debug)]
 pub struct Policy {
     mode: Mode,
     ban: BanConfig,
     allow: AllowList,
+    /// What people allowed, and until when.
+    by_hand: BTreeMap<Target, Option<Timestamp>>,
+    /// What the allow list and `home` are made of.
+    configured: Configured,
     home: Home,
     on_link: Vec<Ipv6Net>,
     proof: SuricataProof,
     record: Record,
     pace: Pace,
+    sessions: Sessions,
 }
 
 impl Policy {
@@ -107,32 +88,90 @@ impl Policy {
     pub fn new(config: &Config, network: &Network, proof: SuricataProof) -> Self {
         Self {
             mode: config.mode,
-            allow: AllowList::new(&config.allow, network),
+            allow: AllowList::new(&config.allow, network, []),
+            by_hand: BTreeMap::new(),
+            configured: Configured::of(config, network),
             home: Home::new(&config.home, network),
             on_link: network.on_link.clone(),
             proof,
             record: Record::new(config.ban.forget_after, remembered(&config.ban)),
             pace: Pace::new(config.ban.max_per_minute),
+            sessions: Sessions::default(),
             ban: config.ban.clone(),
         }
     }
 
-    /// Takes another configuration, or what has changed about the host; keeps bans, offences and what
-    /// waits.
+    /// Takes another configuration; keeps bans, offences, what people allowed and what waits.
     pub fn reload(&mut self, config: &Config, network: &Network, proof: SuricataProof) {
         self.mode = config.mode;
-        self.allow = AllowList::new(&config.allow, network);
-        self.home = Home::new(&config.home, network);
-        self.on_link.clone_from(&network.on_link);
+        self.configured = Configured::of(config, network);
+        self.apply();
         self.proof = proof;
         self.record.configure(config.ban.forget_after, remembered(&config.ban));
         self.pace.configure(config.ban.max_per_minute);
         self.ban = config.ban.clone();
     }
 
+    /// Takes what has changed about the host; says whether anything that matters did.
+    pub fn set_network(&mut self, network: &Network) -> bool {
+        if self.configured.network == *network {
+            return false;
+        }
+        self.configured.network = network.clone();
+        self.apply();
+        true
+    }
+
+    fn apply(&mut self) {
+        let Configured { allow, home, network } = &self.configured;
+        self.allow = AllowList::new(allow, network, self.by_hand.keys().copied());
+        self.home = Home::new(home, network);
+        self.on_link.clone_from(&network.on_link);
+    }
+
     /// Whose deed an event is.
     pub fn attribute(&self, event: &Event<'_>) -> Offence {
         Attribution { home: &self.home, proof: &self.proof, ban: &self.ban }.of(event)
+    }
+
+    /// Takes note of what an event says about SSH sessions; an offence that is a login attempt from where
+    /// an authenticated one comes from may not ban while that lives.
+    pub fn shield(
+        &mut self,
+        event: &Event<'_>,
+        offence: Offence,
+        time: Timestamp,
+        arrived: Timestamp,
+    ) -> Offence {
+        if event.suricata.is_some() || (self.sessions.is_empty() && !event.kind.success) {
+            return offence;
+        }
+        match News::of(event) {
+            Some(News::Opened { addr, port }) => {
+                self.sessions.open(self.target(addr), addr, port, event.pid, time);
+            }
+            Some(News::ClosedBy { pid }) => self.sessions.close_by(pid),
+            Some(News::Closed { addr, port, pid }) => {
+                self.sessions.close(self.target(addr), addr, port, pid);
+            }
+            None => {}
+        }
+        let (Offence { offender: Some(offender), bar: None, .. }, true) =
+            (offence, sessions::is_login(event.kind))
+        else {
+            return offence;
+        };
+        let target = self.target(offender);
+        if self.sessions.live(target, time, arrived) {
+            Offence { bar: Some(Withheld::LiveSession), ..offence }
+        } else {
+            offence
+        }
+    }
+
+    /// Has somebody who knows confirm that sessions live; without it the lines are believed, for a time.
+    pub fn confirm_sessions(&mut self, confirm: Confirm) {
+        self.sessions.confirm_by(confirm);
     }
 
     /// What a ban of this offender is about: its address, or its IPv6 prefix; but a neighbour on one of
@@ -162,6 +201,9 @@ impl Policy {
         time: Timestamp,
         arrived: Timestamp,
     ) -> Verdict {
+        if fired.alerts.is_empty() && fired.points.is_empty() {
+            return Verdict::Nothing;
+        }
         let Some(call) = self.call(fired) else { return Verdict::Nothing };
         let Some(offender) = offence.offender else {
             return match offence.bar {
@@ -229,21 +271,6 @@ impl Policy {
     /// A ban of a wider prefix that holds all of `target`: lifting its own wouldn't free it.
     pub fn wider_ban(&self, target: Target, time: Timestamp) -> Option<Target> {
         self.record.wider(target, time)
-    }
-
-    /// May this be banned by hand? Gives the allowed prefixes inside it, which go on passing.
-    ///
-    /// # Errors
-    /// Where all of it is allowed, or where it is so wide that it needs `force`.
-    pub fn check_hand(&self, target: Target, force: bool) -> Result<Vec<IpNet>, HandRefusal> {
-        if let Some((entry, why)) = self.allow.covers(target) {
-            return Err(HandRefusal::Allowed { target, entry, why });
-        }
-        let narrowest = if target.net().addr().is_ipv4() { 8 } else { 32 };
-        if target.net().prefix_len() < narrowest && !force {
-            return Err(HandRefusal::TooWide { target, narrowest });
-        }
-        Ok(self.allow.inside(target))
     }
 
     /// Which ban of this target the next one would be, from 1: what a [`BanOrder`] by hand says.
@@ -364,6 +391,20 @@ impl Policy {
         let repeat = usize::try_from(offences).ok()?.checked_sub(2)?;
         let steps = &self.ban.escalate;
         steps.get(repeat).or(steps.last()).copied()
+    }
+}
+
+/// What of configuration and host the allow list and `home` are made of.
+#[derive(Debug)]
+struct Configured {
+    allow: Vec<IpNet>,
+    home: Vec<IpNet>,
+    network: Network,
+}
+
+impl Configured {
+    fn of(config: &Config, network: &Network) -> Self {
+        Self { allow: config.allow.clone(), home: config.home.clone(), network: network.clone() }
     }
 }
 

@@ -21,6 +21,7 @@ mod tests;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub use self::error::{PackError, PackErrors, Place, Problem};
 pub use self::expect::{Expect, Outcome, PackTest};
@@ -31,12 +32,35 @@ pub use self::rule::{Condition, Key, Preceded, Rule, RuleSet, Trigger, Window};
 use crate::event::{Event, EventKind, Record};
 
 /// The packs inside the binary, in order.
-const BUILTIN: [(&str, &str); 5] = [
+const BUILTIN: [(&str, &str); 28] = [
     ("built-in suricata.yaml", include_str!("../../rules/suricata.yaml")),
     ("built-in sshd.yaml", include_str!("../../rules/sshd.yaml")),
     ("built-in pam.yaml", include_str!("../../rules/pam.yaml")),
     ("built-in sudo.yaml", include_str!("../../rules/sudo.yaml")),
     ("built-in su.yaml", include_str!("../../rules/su.yaml")),
+    ("built-in apache.yaml", include_str!("../../rules/apache.yaml")),
+    ("built-in asterisk.yaml", include_str!("../../rules/asterisk.yaml")),
+    ("built-in cron.yaml", include_str!("../../rules/cron.yaml")),
+    ("built-in dovecot.yaml", include_str!("../../rules/dovecot.yaml")),
+    ("built-in dpkg.yaml", include_str!("../../rules/dpkg.yaml")),
+    ("built-in dropbear.yaml", include_str!("../../rules/dropbear.yaml")),
+    ("built-in exim.yaml", include_str!("../../rules/exim.yaml")),
+    ("built-in gitlab.yaml", include_str!("../../rules/gitlab.yaml")),
+    ("built-in kernel.yaml", include_str!("../../rules/kernel.yaml")),
+    ("built-in login.yaml", include_str!("../../rules/login.yaml")),
+    ("built-in mysql.yaml", include_str!("../../rules/mysql.yaml")),
+    ("built-in named.yaml", include_str!("../../rules/named.yaml")),
+    ("built-in nextcloud.yaml", include_str!("../../rules/nextcloud.yaml")),
+    ("built-in nginx.yaml", include_str!("../../rules/nginx.yaml")),
+    ("built-in openvpn.yaml", include_str!("../../rules/openvpn.yaml")),
+    ("built-in postfix.yaml", include_str!("../../rules/postfix.yaml")),
+    ("built-in postgresql.yaml", include_str!("../../rules/postgresql.yaml")),
+    ("built-in proftpd.yaml", include_str!("../../rules/proftpd.yaml")),
+    ("built-in pure-ftpd.yaml", include_str!("../../rules/pure-ftpd.yaml")),
+    ("built-in roundcube.yaml", include_str!("../../rules/roundcube.yaml")),
+    ("built-in shadow.yaml", include_str!("../../rules/shadow.yaml")),
+    ("built-in vaultwarden.yaml", include_str!("../../rules/vaultwarden.yaml")),
+    ("built-in vsftpd.yaml", include_str!("../../rules/vsftpd.yaml")),
 ];
 
 /// All packs, compiled.
@@ -45,7 +69,11 @@ pub struct Packs {
     events: Vec<EventKind>,
     recogniser: Recogniser,
     rules: RuleSet,
-    tests: Vec<PackTest>,
+    /// Whether the built-in packs are among them.
+    builtin: bool,
+    own_tests: Vec<PackTest>,
+    /// All tests, read when somebody asks: they are most of the built-in packs' text.
+    tests: OnceLock<Vec<PackTest>>,
 }
 
 impl Packs {
@@ -67,11 +95,12 @@ impl Packs {
                 Err(source) => errors.push(PackError::Read { path: path.clone(), source }),
             }
         }
-        let builtin = if builtin { &BUILTIN[..] } else { &[] };
+        let shipped = if builtin { &BUILTIN[..] } else { &[] };
+        let shipped = shipped.iter().map(|(file, text)| (*file, without_tests(text)));
         let given = texts.iter().map(|(file, text)| (file.as_str(), text.as_str()));
-        let all: Vec<(&str, &str)> = builtin.iter().copied().chain(given).collect();
+        let all: Vec<(&str, &str)> = shipped.chain(given).collect();
         match Self::from_texts(&all) {
-            Ok(packs) if errors.is_empty() => Ok(packs),
+            Ok(packs) if errors.is_empty() => Ok(Self { builtin, ..packs }),
             Ok(_) => Err(PackErrors { errors }),
             Err(more) => {
                 errors.extend(more.errors);
@@ -113,8 +142,18 @@ impl Packs {
 
     /// The tests inside the packs.
     pub fn tests(&self) -> &[PackTest] {
-        &self.tests
+        self.tests.get_or_init(|| {
+            let shipped = if self.builtin { &BUILTIN[..] } else { &[] };
+            let shipped =
+                shipped.iter().flat_map(|(file, text)| compile::tests(&Text::new(file, text)));
+            shipped.chain(self.own_tests.iter().cloned()).collect()
+        })
     }
+}
+
+/// A built-in pack without its tests, with which each ends.
+fn without_tests(text: &str) -> &str {
+    text.find("\ntests:").map_or(text, |at| &text[..at + 1])
 }
 
 /// The pack files at `path`.

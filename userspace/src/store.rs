@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode};
 
 pub use self::commit::Committed;
-pub use self::effect::{AlertRecord, Effect, Evidence, OutboxEntry, Position};
+pub use self::effect::{AlertRecord, Allowed, Effect, Evidence, OutboxEntry, Position};
 pub use self::outbox::{Batch, Draft, Mail, MailId, MailStats, Topic, Waiting};
 pub use self::read::{HistoryEntry, HistoryFilter, HistoryKind, Offences, Reader, StoredBan};
 pub use self::retention::Retention;

@@ -1,6 +1,12 @@
 //! `cargo xtask bench`: the figures of the design, each beside its peer in the same run.
 
 mod datapath;
+mod logs;
+mod peers;
+mod pipeline;
+mod plot;
+mod report;
+mod timing;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -15,10 +21,12 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum What {
     Datapath(datapath::Args),
+    Pipeline(pipeline::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Datapath(args) => datapath::run(args),
+        What::Pipeline(args) => pipeline::run(args),
     }
 }

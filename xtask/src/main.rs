@@ -5,6 +5,7 @@ mod apt;
 mod bench;
 mod build_ebpf;
 mod cargo;
+mod conformance;
 mod demo;
 mod kernels;
 mod provision;
@@ -32,6 +33,7 @@ enum Task {
     Run(run::Args),
     Demo(demo::Args),
     Test(test::Args),
+    Conformance(conformance::Args),
     Bench(bench::Args),
 }
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Task::Run(args) => run::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Conformance(args) => conformance::run(&args),
         Task::Bench(args) => bench::run(&args),
     };
     match done {

@@ -1,15 +1,14 @@
 //! A host: a network namespace with a name, two addresses and one interface.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::AsFd as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
-use anyhow::{Context as _, Result, bail};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use anyhow::{Context as _, Result};
+
+use crate::netns::Space;
 
 /// Where a host is to be found, and what it is called.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,19 +43,18 @@ impl Place {
 /// A host's only interface, as on many a server.
 pub(super) const INTERFACE: &str = "eth0";
 
-/// A network namespace and what it is called.
+/// A network namespace and what it is called. The janitor removes it, after what lives in it.
 #[derive(Debug)]
 pub struct Host {
     /// Its name and addresses.
     pub place: Place,
-    namespace: String,
+    space: Space,
 }
 
 impl Host {
     /// Makes the namespace, with nothing in it but the loopback interface.
     pub(super) fn make(lab: &str, place: Place) -> Result<Self> {
-        let host = Self { place, namespace: format!("{lab}-{}", place.name) };
-        ip(&["netns", "add", &host.namespace])?;
+        let host = Self { place, space: Space::add(format!("{lab}-{}", place.name))? };
         host.enter(|| {
             for file in ["ipv4/conf/all/rp_filter", "ipv4/conf/default/rp_filter"] {
                 // What is forged must arrive: dropping it is not this machine's business.
@@ -66,7 +64,6 @@ impl Host {
             write_sysctl("ipv6/conf/default/accept_dad", "0")?;
             write_sysctl("ipv6/conf/default/accept_ra", "0")
         })??;
-        ip(&["-n", &host.namespace, "link", "set", "lo", "up"])?;
         Ok(host)
     }
 
@@ -77,19 +74,13 @@ impl Host {
     pub fn add_address(&self, address: IpAddr) -> Result<()> {
         let prefix = if address.is_ipv4() { 32 } else { 64 };
         let net = format!("{address}/{prefix}");
-        ip(&["-n", &self.namespace, "addr", "add", &net, "dev", INTERFACE])
-    }
-
-    /// Name of its namespace, as `ip netns` knows it.
-    pub fn namespace(&self) -> &str {
-        &self.namespace
+        self.space.ip(&["addr", "add", &net, "dev", INTERFACE])?;
+        Ok(())
     }
 
     /// A program to be run on it.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        // Not `ip netns exec`, which would hide /sys and the bpffs in it.
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.path().display())).arg("--").arg(program);
+        let mut command = self.space.command(program);
         command.stdin(Stdio::null());
         command
     }
@@ -99,60 +90,29 @@ impl Host {
     /// # Errors
     /// Where the namespace can't be entered.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        let namespace = self.open()?;
-        thread::scope(|scope| {
-            let worker = scope.spawn(move || -> Result<T> {
-                move_into(&namespace)?;
-                Ok(work())
-            });
-            match worker.join() {
-                Ok(done) => done,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
+        self.space.enter(work)
     }
 
     /// Does something on it for a while, in a thread of its own.
-    ///
-    /// # Errors
-    /// Where the namespace can't be opened.
     pub fn spawn<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<JoinHandle<Result<T>>> {
-        let namespace = self.open()?;
-        Ok(thread::spawn(move || {
-            move_into(&namespace)?;
+    ) -> JoinHandle<Result<T>> {
+        let space = self.space.clone();
+        thread::spawn(move || {
+            space.join()?;
             Ok(work())
-        }))
+        })
     }
 
-    /// Its namespace as a file.
-    pub(super) fn path(&self) -> PathBuf {
-        PathBuf::from("/run/netns").join(&self.namespace)
+    /// Its namespace.
+    pub(super) fn space(&self) -> &Space {
+        &self.space
     }
-
-    fn open(&self) -> Result<File> {
-        File::open(self.path()).with_context(|| format!("could not open {}", self.path().display()))
-    }
-}
-
-fn move_into(namespace: &File) -> Result<()> {
-    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-        .context("could not enter the host's network namespace")
 }
 
 /// A knob under /proc/sys/net, of the namespace that the calling thread is in.
 pub(super) fn write_sysctl(name: &str, value: &str) -> Result<()> {
     let path = format!("/proc/sys/net/{name}");
     fs::write(&path, value).with_context(|| format!("could not write {value} to {path}"))
-}
-
-/// Calls `ip`.
-pub(super) fn ip(args: &[&str]) -> Result<()> {
-    let output = Command::new("ip").args(args).output().context("could not start ip")?;
-    if !output.status.success() {
-        bail!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
 }

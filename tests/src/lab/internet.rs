@@ -5,9 +5,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use super::host::{Host, INTERFACE, Place, ip, write_sysctl};
+use super::host::{Host, INTERFACE, Place, write_sysctl};
 use super::wire::{Ends, Wire};
 
 /// The server that Ravelin protects.
@@ -125,30 +125,27 @@ struct Link {
 
 impl Pair<'_> {
     fn lay(&self, link: &Link) -> Result<()> {
-        let (there, here) = (self.router.namespace(), self.host.namespace());
+        let (router, host) = (self.router.space(), self.host.space());
         let port = self.host.place.name;
         let macs = [self.host.place.router_mac(), self.host.place.mac()].map(mac_text);
         #[rustfmt::skip]
-        ip(&[
-            "link", "add", port, "netns", there, "address", &macs[0], "type", "veth",
-            "peer", INTERFACE, "netns", here, "address", &macs[1],
+        router.ip(&[
+            "link", "add", port, "address", &macs[0], "type", "veth",
+            "peer", INTERFACE, "netns", host.name(), "address", &macs[1],
         ])?;
         for (space, interface, (v4, v6)) in
-            [(there, port, &link.router), (here, INTERFACE, &link.host)]
+            [(router, port, &link.router), (host, INTERFACE, &link.host)]
         {
-            ip(&["-n", space, "addr", "add", v4, "dev", interface])?;
-            ip(&["-n", space, "addr", "add", v6, "dev", interface, "nodad"])?;
-            ip(&["-n", space, "link", "set", interface, "up"])?;
+            space.ip(&["addr", "add", v4, "dev", interface])?;
+            space.ip(&["addr", "add", v6, "dev", interface, "nodad"])?;
+            space.ip(&["link", "set", interface, "up"])?;
         }
         if let Some(route) = &link.route {
-            ip(&["-n", there, "route", "add", route, "dev", port])?;
+            router.ip(&["route", "add", route, "dev", port])?;
         }
         let gateways = [&link.router.0, &link.router.1].map(|net| net.split('/').next());
         for gateway in gateways.into_iter().flatten() {
-            ip(&[
-                "-n", here, "route", "add", "default", "via", gateway, "dev", INTERFACE, "onlink",
-            ])
-            .with_context(|| format!("the gateway of {port}"))?;
+            host.ip(&["route", "add", "default", "via", gateway, "dev", INTERFACE, "onlink"])?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ impl Listener {
         let receiver = server.spawn({
             let (arrivals, stop) = (Arc::clone(&arrivals), Arc::clone(&stop));
             move || receive(&socket, &arrivals, &stop)
-        })?;
+        });
         Ok(Self { arrivals, stop, receiver: Some(receiver) })
     }
 

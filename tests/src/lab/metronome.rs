@@ -46,7 +46,7 @@ impl Metronome {
         let sender = from.spawn({
             let stop = Arc::clone(&stop);
             move || send(run, SocketAddr::new(source, 0), SocketAddr::new(server, PORT), &stop)
-        })?;
+        });
         Ok(Self { run, stop, sender })
     }
 

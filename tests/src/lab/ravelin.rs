@@ -16,12 +16,13 @@ use super::postfix::ADMIN;
 use super::process::{Process, tail};
 use super::server::write;
 use super::{sshd, suricata};
+use crate::netns::Space;
 
 /// The daemon with its configuration, its folders and its own bpffs.
 #[derive(Debug)]
 pub struct Ravelin {
     program: PathBuf,
-    namespace: PathBuf,
+    server: Space,
     config: PathBuf,
     log: PathBuf,
     daemon: Option<Process>,
@@ -51,7 +52,8 @@ impl Ravelin {
         let config = dir.join("ravelin.yaml");
         write(&config, &configuration(dir))?;
         let log = dir.join("ravelin.log");
-        let mut ravelin = Self { program, namespace: server.path(), config, log, daemon: None };
+        let mut ravelin =
+            Self { program, server: server.space().clone(), config, log, daemon: None };
         ravelin.restart()?;
         Ok(ravelin)
     }
@@ -153,8 +155,7 @@ impl Ravelin {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.namespace.display())).arg("--").arg(&self.program);
+        let mut command = self.server.command(&self.program);
         command.args(args).arg("--config").arg(&self.config);
         command.env("NO_COLOR", "1").stdin(std::process::Stdio::null());
         command

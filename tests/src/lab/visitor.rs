@@ -45,7 +45,7 @@ impl Visitor {
         let reader = host.spawn({
             let stop = Arc::clone(&stop);
             move || read(&stop)
-        })?;
+        });
         Ok(Self { stop, reader })
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::maps::Maps;
 use super::pins::Pins;
 use super::place::Place;
-use super::{BlocklistError, KernelBan};
+use super::{BlocklistError, KernelBan, PANIC};
 use crate::event::Target;
 
 /// The pinned maps of a daemon that isn't there.
@@ -84,8 +84,28 @@ impl Pinned {
     /// Where the map can't be written.
     pub fn set_off(&mut self, off: bool) -> Result<(), BlocklistError> {
         let mut settings = self.maps.settings()?;
-        settings.off = u32::from(off);
+        // A panic is for a person to end: see `set_panic`.
+        settings.off = if off { settings.off.max(1) } else { 0 };
         self.maps.set_settings(settings)
+    }
+
+    /// As [`set_off`](Self::set_off), by a person: a daemon that starts then leaves it so. Also beside a
+    /// living daemon, which has to be told all the same.
+    ///
+    /// # Errors
+    /// Where the map can't be written.
+    pub fn set_panic(&mut self, panic: bool) -> Result<(), BlocklistError> {
+        let mut settings = self.maps.settings()?;
+        settings.off = if panic { PANIC } else { 0 };
+        self.maps.set_settings(settings)
+    }
+
+    /// Whether it passes everything because of a panic.
+    ///
+    /// # Errors
+    /// Where the map can't be read.
+    pub fn is_panic(&self) -> Result<bool, BlocklistError> {
+        Ok(self.maps.settings()?.off == PANIC)
     }
 
     /// Takes the program off all interfaces; which. The maps stay.

@@ -39,10 +39,22 @@ pub(super) enum Command {
     Ban(Ban),
     /// Lift a ban and forgive its offences
     Unban(Unban),
+    /// Never ban an address or prefix, and lift the bans it covers
+    Allow(Allow),
     /// List the bans, with what is left of them and what they dropped
     List(List),
+    /// Tell one offender's story: its ban, its offences, what it did
+    Show(Show),
+    /// Tell the past, newest last: alerts, bans and their ends
+    History(History),
     /// Say whether this host is protected as configured (exit code 1 unless it is)
     Status(Status),
+    /// Take over a changed configuration, packs and allow list, without losing state
+    Reload(Reload),
+    /// Pass everything at once, until `ravelin panic --end`
+    Panic(Panic),
+    /// Try the mail relay out
+    Mail(Mail),
 }
 
 #[derive(Debug, Parser)]
@@ -119,7 +131,7 @@ pub(super) struct Ban {
     /// What it is for; shown by `list`
     #[arg(long, value_name = "R", default_value = "banned by hand")]
     pub(super) reason: String,
-    /// Also a prefix shorter than /8 (IPv6: /32)
+    /// Also a prefix shorter than /8 (IPv6: /32), or one that holds the peer of a live SSH session
     #[arg(long)]
     pub(super) force: bool,
     /// Print what was done as JSON
@@ -150,6 +162,109 @@ pub(super) struct List {
 #[derive(Debug, Parser)]
 pub(super) struct Status {
     /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Allow {
+    /// An address or prefix; a bare IPv6 address means its /64
+    #[arg(required_unless_present_any = ["list", "remove"])]
+    pub(super) target: Option<Target>,
+    /// How long, such as 30m, 8h or 7d [default: until it is removed]
+    #[arg(long, value_name = "T", value_parser = crate::config::parse_duration, conflicts_with_all = ["list", "remove"])]
+    pub(super) ttl: Option<std::time::Duration>,
+    /// Also a prefix shorter than /8 (IPv6: /32)
+    #[arg(long, conflicts_with_all = ["list", "remove"])]
+    pub(super) force: bool,
+    /// List what is never banned, and why
+    #[arg(long, conflicts_with_all = ["target", "remove"])]
+    pub(super) list: bool,
+    /// Take off the allow list what was put there by hand
+    #[arg(long, value_name = "TARGET", conflicts_with = "target")]
+    pub(super) remove: Option<Target>,
+    /// Print what was done, or the list, as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Show {
+    /// An address or prefix; a bare IPv6 address means its /64
+    pub(super) target: Target,
+    /// The newest N entries of its history; 0: all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(super) limit: u32,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct History {
+    /// From then on: an age such as 90s, 2h or 7d, or an RFC 3339 time
+    #[arg(long, value_name = "T", value_parser = Since::parse)]
+    pub(super) since: Option<Since>,
+    /// The newest N entries; 0: all
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(super) limit: u32,
+    /// Print an array of JSON objects
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Where a look into the past begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Since {
+    /// This long ago.
+    Ago(std::time::Duration),
+    /// Then.
+    At(jiff::Timestamp),
+}
+
+impl Since {
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(time) = text.parse() {
+            return Ok(Self::At(time));
+        }
+        crate::config::parse_duration(text)
+            .map(Self::Ago)
+            .map_err(|error| format!("{error}; or an RFC 3339 time such as 2026-11-23T10:00:00Z"))
+    }
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Reload {
+    /// Print what changed as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Panic {
+    /// Enforce again
+    #[arg(long)]
+    pub(super) end: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Mail {
+    #[command(subcommand)]
+    pub(super) command: MailCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MailCommand {
+    /// Send one mail through the configured relay, and say exactly what it answered
+    Test(MailTest),
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct MailTest {
+    /// Print what was done as JSON
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -1,16 +1,26 @@
 //! `ravelin ban`: by hand.
 
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::bail;
 
 use super::args::Ban;
 use super::{Done, setup};
-use crate::control::{self, Request, Response};
+use crate::control::{Request, Response};
 
 pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = setup::standing_config(config)?;
+    if !args.force
+        && let Some(peer) = own_ssh_peer()
+        && args.target.contains(peer)
+    {
+        bail!(
+            "{} holds {peer}, from where this SSH session comes; say --force if that is meant",
+            args.target
+        );
+    }
     let ttl_s = if args.permanent {
         None
     } else {
@@ -18,12 +28,12 @@ pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
     };
     let request =
         Request::Ban { target: args.target, ttl_s, reason: args.reason.clone(), force: args.force };
-    match control::request(&config.run_dir, &request)? {
-        Response::Banned { target, expires, passing } => {
+    match setup::ask_daemon(&config, &request)? {
+        Response::Banned { target, expires, passing, off } => {
             let mut out = io::stdout().lock();
             if args.json {
                 let document = serde_json::json!({
-                    "target": target, "expires": expires, "passing": passing
+                    "target": target, "expires": expires, "passing": passing, "off": off
                 });
                 writeln!(out, "{document}")?;
                 return Ok(Done::Well);
@@ -35,9 +45,19 @@ pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
             if !passing.is_empty() {
                 writeln!(out, "Allowed inside it, and passing: {}.", passing.join(", "))?;
             }
+            if off {
+                writeln!(
+                    out,
+                    "It drops nothing until `ravelin panic --end`: everything passes now."
+                )?;
+            }
             Ok(Done::Well)
         }
-        Response::Refused { message } => bail!("{message}"),
-        other => bail!("expected an answer to `ban`, got {other:?}"),
+        other => Err(setup::unexpected("ban", &other)),
     }
+}
+
+/// `SSH_CONNECTION` (ssh(1)): the client's address and port, the server's address and port.
+fn own_ssh_peer() -> Option<IpAddr> {
+    std::env::var("SSH_CONNECTION").ok()?.split(' ').next()?.parse().ok()
 }

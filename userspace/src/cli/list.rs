@@ -4,25 +4,21 @@ use std::collections::HashMap;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
-use anyhow::bail;
-
 use super::args::List;
 use super::{Done, setup, table};
 use crate::blocklist::{Clock, Pinned};
 use crate::config::Config;
-use crate::control::{self, ClientError, ListedBan, Request, Response};
+use crate::control::{ListedBan, Request, Response};
 use crate::daemon::listed;
 use crate::event::{BanOrder, Target, Timestamp};
 use crate::store::{Reader, StoreError};
 
 pub(super) fn run(config: Option<&Path>, args: &List) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
-    let (bans, alive) = match control::request(&config.run_dir, &Request::List) {
-        Ok(Response::List { bans }) => (bans, true),
-        Ok(Response::Refused { message }) => bail!("{message}"),
-        Ok(other) => bail!("expected an answer to `list`, got {other:?}"),
-        Err(ClientError::NotRunning { .. }) => (without_daemon(&config)?, false),
-        Err(error) => return Err(error.into()),
+    let config = setup::standing_config(config)?;
+    let (bans, alive) = match setup::ask(&config, &Request::List)? {
+        Some(Response::List { bans }) => (bans, true),
+        Some(other) => return Err(setup::unexpected("list", &other)),
+        None => (without_daemon(&config)?, false),
     };
     let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
@@ -50,7 +46,9 @@ fn print(out: &mut impl io::Write, bans: &[ListedBan], now: Timestamp) -> io::Re
         .map(|ban| {
             [
                 ban.target.to_string(),
-                left(ban.expires.as_deref(), now),
+                ban.expires
+                    .as_deref()
+                    .map_or_else(|| "permanent".to_owned(), |expires| table::left(expires, now)),
                 table::grouped(ban.dropped_packets),
                 table::bytes(ban.dropped_bytes),
                 ban.rule.map_or_else(|| ban.origin.clone(), |rule| rule.to_string()),
@@ -61,16 +59,8 @@ fn print(out: &mut impl io::Write, bans: &[ListedBan], now: Timestamp) -> io::Re
     table::write(out, ["TARGET", "LEFT", "DROPPED", "BYTES", "BY", "REASON"], &rows)
 }
 
-fn left(expires: Option<&str>, now: Timestamp) -> String {
-    let Some(expires) = expires else { return "permanent".to_owned() };
-    match expires.parse::<jiff::Timestamp>() {
-        Ok(expires) => table::span(Timestamp::from_micros(expires.as_microsecond()).since(now)),
-        Err(_) => expires.to_owned(),
-    }
-}
-
 /// The kernel knows what is dropped, the database why.
-fn without_daemon(config: &Config) -> anyhow::Result<Vec<ListedBan>> {
+pub(super) fn without_daemon(config: &Config) -> anyhow::Result<Vec<ListedBan>> {
     let entries = Pinned::open(&config.bpf_dir)?.entries()?;
     let known = known(config).unwrap_or_else(|error| {
         tracing::warn!(%error, "The database can't be read; the bans' reasons are unknown.");

@@ -1,5 +1,7 @@
 //! `ravelin replay`: old logs through a fresh engine; what they would have caused.
 
+mod text;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io::{self, BufWriter, Write};
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use self::text::{Clock, Text};
 use super::args::Replay;
 use super::{Done, setup, table};
 use crate::config::Shown;
@@ -27,6 +30,8 @@ pub(super) fn run(config: Option<&Path>, args: &Replay) -> anyhow::Result<Done> 
     let (mut decoder, now) = setup::decoder(args.format, &args.when)?;
     let mut report = Report {
         out: BufWriter::with_capacity(OUT_BUFFER, io::stdout().lock()),
+        text: Text::default(),
+        clock: Clock::default(),
         json: args.json,
         min_level: args.min_level,
         lines: 0,
@@ -112,6 +117,8 @@ impl Merged {
 /// What is said about it all.
 struct Report<W: Write> {
     out: BufWriter<W>,
+    text: Text,
+    clock: Clock,
     json: bool,
     min_level: u8,
     lines: u64,
@@ -164,20 +171,22 @@ impl<W: Write> Report<W> {
             self.alerts += 1;
             if self.json {
                 let said = Said::Alert {
-                    time: &outcome.time.to_string(),
+                    time: self.clock.show(outcome.time),
                     rule: head.id,
                     level: head.level,
                     offender: outcome.offence.offender,
                     description: &head.description,
                     line: &String::from_utf8_lossy(line),
                 };
-                self.say(&said)?;
+                say(&mut self.out, &said)?;
             } else {
-                write!(self.out, "{} alert level={} rule={}", outcome.time, head.level, head.id)?;
+                let text = self.text.begin().text(self.clock.show(outcome.time));
+                text.text(" alert level=").number(head.level.into());
+                text.text(" rule=").number(head.id);
                 if let Some(offender) = outcome.offence.offender {
-                    write!(self.out, " offender={offender}")?;
+                    text.text(" offender=").address(offender);
                 }
-                writeln!(self.out, " {}", head.description)?;
+                self.out.write_all(text.text(" ").text(&head.description).end())?;
             }
         }
         match &outcome.verdict {
@@ -197,14 +206,14 @@ impl<W: Write> Report<W> {
                 Ttl::For(ttl) => Some(ttl.as_secs()),
                 Ttl::Permanent => None,
             };
-            let time = &since.to_string();
-            return self.say(&Said::Ban {
-                time,
+            let said = Said::Ban {
+                time: self.clock.show(*since),
                 target: *target,
                 ttl_s,
                 rule: *rule,
                 level: *level,
-            });
+            };
+            return say(&mut self.out, &said);
         }
         let ttl = match ttl {
             Ttl::For(ttl) => Shown(*ttl).to_string(),
@@ -217,15 +226,10 @@ impl<W: Write> Report<W> {
         }
     }
 
-    fn say(&mut self, said: &Said<'_>) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, said)?;
-        self.out.write_all(b"\n")
-    }
-
     fn finish(mut self) -> io::Result<()> {
         let Self { lines, alerts, bans, .. } = self;
         if self.json {
-            self.say(&Said::Summary { lines, alerts, bans })?;
+            say(&mut self.out, &Said::Summary { lines, alerts, bans })?;
             return self.out.flush();
         }
         let out = &mut self.out;
@@ -260,4 +264,9 @@ impl<W: Write> Report<W> {
         }
         out.flush()
     }
+}
+
+fn say(out: &mut impl Write, said: &Said<'_>) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, said)?;
+    out.write_all(b"\n")
 }

@@ -1,13 +1,15 @@
 //! What several commands begin with.
 
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use jiff::tz::TimeZone;
 
 use super::args::When;
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::control::{self, ClientError, Request, Response};
 use crate::daemon;
 use crate::engine::Engine;
 use crate::event::Timestamp;
@@ -20,6 +22,46 @@ use crate::source::{LineCap, WholeLines};
 /// The configuration, or what is wrong with it.
 pub(super) fn config(path: Option<&Path>) -> anyhow::Result<Config> {
     Ok(Config::load(path)?)
+}
+
+/// The configuration of the daemon that runs or ran: where the file has become invalid, its last good copy,
+/// as the daemon itself does it. Nobody should have to mend a file to lift a ban.
+pub(super) fn standing_config(path: Option<&Path>) -> anyhow::Result<Config> {
+    let loaded = config::load_or_last_good(path)?;
+    if let Some(error) = &loaded.degraded {
+        warn(&format!("{error}; its last good copy is used"))?;
+    }
+    Ok(loaded.config)
+}
+
+/// Says something to people beside the command's own output.
+pub(super) fn warn(message: &str) -> io::Result<()> {
+    writeln!(io::stderr().lock(), "ravelin: {message}")
+}
+
+/// The daemon's answer; `None` where no daemon lives. What it refuses is an error.
+pub(super) fn ask(config: &Config, request: &Request) -> anyhow::Result<Option<Response>> {
+    match control::request(&config.run_dir, request) {
+        Ok(Response::Refused { message }) => bail!("{message}"),
+        Ok(response) => Ok(Some(response)),
+        Err(ClientError::NotRunning { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The answer of a daemon that has to be there.
+pub(super) fn ask_daemon(config: &Config, request: &Request) -> anyhow::Result<Response> {
+    match control::request(&config.run_dir, request)? {
+        Response::Refused { message } => bail!("{message}"),
+        response => Ok(response),
+    }
+}
+
+/// An answer to something else: two versions of Ravelin, most likely.
+pub(super) fn unexpected(asked: &str, answer: &Response) -> anyhow::Error {
+    anyhow::anyhow!(
+        "expected an answer to `{asked}`, got {answer:?}: restart the daemon after an upgrade"
+    )
 }
 
 /// A fresh engine for `explain` and `replay`: the configuration and this host's own addresses, no state.

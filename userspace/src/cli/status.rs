@@ -11,7 +11,7 @@ use super::{Done, setup, table};
 use crate::control::{self, ClientError, MailStatus, PacketStatus, Request, Response, State};
 
 pub(super) fn run(config: Option<&Path>, args: &Status) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = setup::standing_config(config)?;
     let status = match control::request(&config.run_dir, &Request::Status) {
         Ok(Response::Status(status)) => *status,
         Ok(Response::Refused { message }) => bail!("{message}"),

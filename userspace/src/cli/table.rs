@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use crate::event::Timestamp;
+
 /// Writes rows under a header, each column as wide as its widest cell; the last one isn't padded.
 pub(super) fn write<const N: usize>(
     out: &mut impl Write,
@@ -35,6 +37,14 @@ fn write_row<'c>(
         }
     }
     writeln!(out, "{}", line.trim_end())
+}
+
+/// What is left until an RFC 3339 time.
+pub(super) fn left(expires: &str, now: Timestamp) -> String {
+    match expires.parse::<jiff::Timestamp>() {
+        Ok(expires) => span(Timestamp::from_micros(expires.as_microsecond()).since(now)),
+        Err(_) => expires.to_owned(),
+    }
 }
 
 /// A span as its two largest units: `4m 12s`, `3d 1h`.

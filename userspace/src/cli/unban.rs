@@ -10,23 +10,21 @@ use super::args::Unban;
 use super::{Done, setup};
 use crate::blocklist::{KernelBan, Pinned};
 use crate::config::Config;
-use crate::control::{self, ClientError, Request, Response};
+use crate::control::{Request, Response};
 use crate::daemon::not_banned;
 use crate::event::{Origin, Target, Timestamp};
 use crate::store::{Effect, Store};
 
 pub(super) fn run(config: Option<&Path>, args: &Unban) -> anyhow::Result<Done> {
-    let config = setup::config(config)?;
+    let config = setup::standing_config(config)?;
     let request = match args.target {
         Some(target) => Request::Unban { target },
         None => Request::UnbanAll,
     };
-    let lifted = match control::request(&config.run_dir, &request) {
-        Ok(Response::Unbanned { lifted }) => lifted,
-        Ok(Response::Refused { message }) => bail!("{message}"),
-        Ok(other) => bail!("expected an answer to `unban`, got {other:?}"),
-        Err(ClientError::NotRunning { .. }) => without_daemon(&config, args.target)?,
-        Err(error) => return Err(error.into()),
+    let lifted = match setup::ask(&config, &request)? {
+        Some(Response::Unbanned { lifted }) => lifted,
+        Some(other) => return Err(setup::unexpected("unban", &other)),
+        None => without_daemon(&config, args.target)?,
     };
     let mut out = io::stdout().lock();
     if args.json {

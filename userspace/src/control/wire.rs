@@ -30,6 +30,34 @@ pub enum Request {
     },
     /// Lift all.
     UnbanAll,
+    /// What is known of one target.
+    Show {
+        /// Address or prefix.
+        target: Target,
+    },
+    /// Never ban this, and lift the bans that it covers.
+    Allow {
+        /// Address or prefix.
+        target: Target,
+        /// Seconds; none: until taken off.
+        ttl_s: Option<u64>,
+        /// Also a prefix that is shorter than /8 (v6 /32).
+        force: bool,
+    },
+    /// Take off the allow list what a person put there.
+    Disallow {
+        /// As listed.
+        target: Target,
+    },
+    /// The allow list.
+    AllowList,
+    /// Pass everything, or enforce again.
+    Panic {
+        /// Enforce again.
+        end: bool,
+    },
+    /// Configuration, packs and allow list anew.
+    Reload,
 }
 
 /// What the daemon answers.
@@ -51,11 +79,44 @@ pub enum Response {
         expires: Option<String>,
         /// Prefixes inside it that go on passing.
         passing: Vec<String>,
+        /// Everything passes, by `ravelin panic`.
+        off: bool,
     },
     /// To [`Request::Unban`] and [`Request::UnbanAll`].
     Unbanned {
         /// How many bans were lifted.
         lifted: u64,
+    },
+    /// To [`Request::Show`].
+    Shown(Box<Shown>),
+    /// To [`Request::Allow`].
+    Allowed {
+        /// What is never banned now.
+        target: Target,
+        /// RFC 3339; none: until taken off.
+        expires: Option<String>,
+        /// Bans that it covered, lifted now.
+        lifted: Vec<Target>,
+    },
+    /// To [`Request::Disallow`].
+    Disallowed {
+        /// The entry that still allows it, if any does.
+        still: Option<AllowedEntry>,
+    },
+    /// To [`Request::AllowList`].
+    AllowList {
+        /// By address.
+        entries: Vec<AllowedEntry>,
+    },
+    /// To [`Request::Panic`].
+    Panic {
+        /// Everything passes.
+        off: bool,
+    },
+    /// To [`Request::Reload`].
+    Reloaded {
+        /// One sentence each; empty: nothing had changed.
+        changes: Vec<String>,
     },
     /// It isn't done, and why.
     Refused {
@@ -87,6 +148,28 @@ pub struct ListedBan {
     pub dropped_packets: u64,
     /// Since the ban began; frame lengths.
     pub dropped_bytes: u64,
+}
+
+/// What the daemon knows of a target at this moment.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Shown {
+    /// Its own ban.
+    pub ban: Option<ListedBan>,
+    /// A ban of a wider prefix that holds it.
+    pub wider: Option<ListedBan>,
+    /// What allows it.
+    pub allowed: Option<AllowedEntry>,
+}
+
+/// An entry of the allow list, as `allow --list --json` prints it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AllowedEntry {
+    /// With its prefix length.
+    pub target: Target,
+    /// Who put it there, for people: `by hand`, "`allow` in the configuration", `this host's gateway`.
+    pub why: String,
+    /// RFC 3339; null: for good.
+    pub expires: Option<String>,
 }
 
 /// Whether the host is protected.

@@ -5,12 +5,15 @@
 //! highest of these counts is charged. Three wrong passwords on one connection are three, whatever else
 //! is written about them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::event::Event;
+use crate::seeded::Seeded;
 
 /// A connection may take `LoginGraceTime` (120 s), and PAM sums up at its end; later, the number belongs
 /// to another process.
@@ -20,18 +23,30 @@ const LIFE_MS: i64 = 150_000;
 const MAX_KINDS: usize = 16;
 
 /// Login sessions under way.
+///
+/// Nearly every line of an attack begins one and ends one that is old: they stand in a row, oldest first,
+/// so that both happen at an end of it, and only the small index is touched at random.
 #[derive(Debug)]
 pub(super) struct Attempts {
-    sessions: HashMap<(u32, IpAddr), Session>,
-    /// Oldest first, each with the time at which it began.
-    order: VecDeque<((u32, IpAddr), i64)>,
+    sessions: VecDeque<Session>,
+    /// Number of the first session; the others count on from there, and around.
+    first: u32,
+    /// By key, of those that are alive: their numbers.
+    index: HashTable<u32>,
+    hasher: Seeded,
     max: usize,
     evicted: u64,
 }
 
+/// A process, and the address it is about.
+type Key = (u32, IpAddr);
+
 #[derive(Debug)]
 struct Session {
-    began: i64,
+    key: Key,
+    hash: u64,
+    /// Another one with the same key has taken its place.
+    replaced: bool,
     seen: i64,
     /// (event's index, how often).
     kinds: SmallVec<[(u32, u32); 4]>,
@@ -40,7 +55,14 @@ struct Session {
 
 impl Attempts {
     pub(super) fn new(max: usize) -> Self {
-        Self { sessions: HashMap::new(), order: VecDeque::new(), max: max.max(1), evicted: 0 }
+        Self {
+            sessions: VecDeque::new(),
+            first: 0,
+            index: HashTable::new(),
+            hasher: Seeded::default(),
+            max: max.clamp(1, u32::MAX as usize),
+            evicted: 0,
+        }
     }
 
     /// How many attempts this event adds: as often as it happened, less what other lines told already.
@@ -50,20 +72,19 @@ impl Attempts {
             return times;
         };
         let key = (pid, offender);
-        match self.sessions.get_mut(&key) {
-            Some(session) if now.abs_diff(session.seen) <= LIFE_MS.unsigned_abs() => {
+        let hash = self.hasher.hash_one(key);
+        if let Some(session) = self.find(hash, key) {
+            if now.abs_diff(session.seen) <= LIFE_MS.unsigned_abs() {
                 session.seen = session.seen.max(now);
-                session.charge(event.kind.index, times)
+                return session.charge(event.kind.index, times);
             }
-            Some(_) | None => {
-                self.make_room(now);
-                let kinds = [(event.kind.index, times)].into_iter().collect();
-                let session = Session { began: now, seen: now, kinds, charged: times };
-                self.sessions.insert(key, session);
-                self.order.push_back((key, now));
-                times
-            }
+            session.replaced = true;
+            self.unlist(hash, key);
         }
+        self.make_room(now);
+        let kinds = [(event.kind.index, times)].into_iter().collect();
+        self.push(Session { key, hash, replaced: false, seen: now, kinds, charged: times });
+        times
     }
 
     /// Sessions that were forgotten to make room.
@@ -71,22 +92,51 @@ impl Attempts {
         self.evicted
     }
 
+    fn find(&mut self, hash: u64, key: Key) -> Option<&mut Session> {
+        let (sessions, first) = (&self.sessions, self.first);
+        let number = *self.index.find(hash, |number| sessions[place(*number, first)].key == key)?;
+        self.sessions.get_mut(place(number, first))
+    }
+
+    fn push(&mut self, session: Session) {
+        let hash = session.hash;
+        // There are at most `max` of them, which fits.
+        let number = self.first.wrapping_add(u32::try_from(self.sessions.len()).unwrap_or(0));
+        self.sessions.push_back(session);
+        let (sessions, first) = (&self.sessions, self.first);
+        self.index.insert_unique(hash, number, |number| sessions[place(*number, first)].hash);
+    }
+
+    fn unlist(&mut self, hash: u64, key: Key) {
+        let (sessions, first) = (&self.sessions, self.first);
+        let found =
+            self.index.find_entry(hash, |number| sessions[place(*number, first)].key == key);
+        if let Ok(listed) = found {
+            listed.remove();
+        }
+    }
+
     fn make_room(&mut self, now: i64) {
-        while let Some((key, began)) = self.order.front().copied() {
-            let session = self.sessions.get(&key).filter(|session| session.began == began);
-            let over =
-                session.is_none_or(|session| now.abs_diff(session.seen) > LIFE_MS.unsigned_abs());
-            let full = self.order.len() >= self.max;
+        while let Some(oldest) = self.sessions.front() {
+            let (hash, key, replaced) = (oldest.hash, oldest.key, oldest.replaced);
+            let over = replaced || now.abs_diff(oldest.seen) > LIFE_MS.unsigned_abs();
+            let full = self.sessions.len() >= self.max;
             if !over && !full {
                 return;
             }
-            self.order.pop_front();
-            if session.is_some() {
-                self.sessions.remove(&key);
+            if !replaced {
+                self.unlist(hash, key);
                 self.evicted += u64::from(!over);
             }
+            self.sessions.pop_front();
+            self.first = self.first.wrapping_add(1);
         }
     }
+}
+
+/// Where the session of this number stands.
+const fn place(number: u32, first: u32) -> usize {
+    number.wrapping_sub(first) as usize
 }
 
 impl Session {
@@ -164,15 +214,33 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_is_used_again_is_another_session() {
+        let kind = kind(0, true);
+        let mut attempts = Attempts::new(100);
+        for round in 0..10 {
+            let now = round * (LIFE_MS + 1);
+            // The first one stays alive, so the others can't leave before it.
+            assert_eq!(charge(&mut attempts, &kind, Some(1), 1, now), 1);
+            for pid in 2..8 {
+                assert_eq!(charge(&mut attempts, &kind, Some(pid), 1, now + 1), 1);
+                assert_eq!(charge(&mut attempts, &kind, Some(pid), 1, now + 2), 1);
+            }
+            assert_eq!(attempts.index.len(), 7);
+        }
+        assert_eq!(attempts.evicted(), 0);
+    }
+
+    #[test]
     fn sessions_are_bounded() {
         let kind = kind(0, true);
         let mut attempts = Attempts::new(100);
         for pid in 0..10_000 {
             charge(&mut attempts, &kind, Some(pid), 1, i64::from(pid));
-            assert!(attempts.sessions.len() <= 100 && attempts.order.len() <= 100);
+            assert!(attempts.sessions.len() <= 100 && attempts.index.len() <= 100);
         }
         assert_eq!(attempts.evicted(), 9_900);
         charge(&mut attempts, &kind, Some(0), 1, i64::MAX);
         assert_eq!((attempts.sessions.len(), attempts.evicted()), (1, 9_900));
+        assert_eq!(attempts.index.len(), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! Conditions and keys, prepared for the hot path.
 
 use std::cell::Cell;
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::net::IpAddr;
 
 use smallvec::SmallVec;
@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::owner::Owner;
 use crate::event::{Event, Target, Value};
 use crate::rules::{Condition, Key};
+use crate::seeded::Seeded;
 
 /// A field by name, and where it was last found: the fields of one kind of event mostly stand in the
 /// same order.
@@ -163,7 +164,7 @@ impl KeyPlan {
         &self,
         event: &Event<'_>,
         subject: Subject,
-        hasher: &RandomState,
+        hasher: &Seeded,
     ) -> Option<(Whose, u32)> {
         match &*self.parts {
             [Part::Offender] => subject.target.map(|_| (Whose::Subject, 0)),
@@ -181,7 +182,7 @@ impl KeyPlan {
         &self,
         event: &Event<'_>,
         subject: Subject,
-        hasher: &RandomState,
+        hasher: &Seeded,
     ) -> Option<(Whose, u32)> {
         let mut addrs: SmallVec<[(usize, Target); 2]> = SmallVec::new();
         let mut hash = hasher.build_hasher();
@@ -235,7 +236,7 @@ impl DistinctPlan {
         &self,
         event: &Event<'_>,
         subject: Subject,
-        hasher: &RandomState,
+        hasher: &Seeded,
     ) -> Option<u32> {
         let mut hash = hasher.build_hasher();
         match &self.0 {
@@ -341,7 +342,7 @@ mod tests {
                 ("port", Value::Number(22)),
             ],
         );
-        let hasher = RandomState::new();
+        let hasher = Seeded::default();
         let target = Target::of_offender(src, 64);
         let known = Subject { target: Some(target), ipv6_prefix: 64 };
         let unknown = Subject { target: None, ipv6_prefix: 64 };

@@ -4,13 +4,14 @@
 //! entries that its hand points to: nobody gets rid of a heavy offender by inventing light ones, and the
 //! choice doesn't depend on the (seeded) hash, so that a replay forgets the same.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::entry::Entry;
 use super::owner::Owner;
+use crate::seeded::Seeded;
 
 /// How many entries are compared before one is forgotten.
 const SAMPLE: usize = 8;
@@ -26,7 +27,7 @@ pub(super) struct Table {
     free: Vec<u32>,
     /// The entries of the event at hand: they stay.
     pinned: SmallVec<[Slot; 4]>,
-    hasher: RandomState,
+    hasher: Seeded,
     hand: usize,
     max_entries: usize,
     max_bytes: usize,
@@ -50,7 +51,7 @@ impl Table {
             entries: Vec::new(),
             free: Vec::new(),
             pinned: SmallVec::new(),
-            hasher: RandomState::new(),
+            hasher: Seeded::default(),
             hand: 0,
             max_entries: max_entries.clamp(1, u32::MAX as usize),
             max_bytes,
@@ -67,7 +68,7 @@ impl Table {
     }
 
     /// The seeded hash of a key, for those who need another.
-    pub(super) const fn hasher(&self) -> &RandomState {
+    pub(super) const fn hasher(&self) -> &Seeded {
         &self.hasher
     }
 

@@ -215,7 +215,7 @@ impl Track {
 
     /// How many events it remembers.
     pub(super) fn len(&self) -> usize {
-        let len = self.ticks.as_slice().len();
+        let len = self.ticks.len();
         if self.id.distinct { len / 2 } else { len }
     }
 
@@ -223,7 +223,10 @@ impl Track {
     pub(super) fn heap_bytes(&self) -> usize {
         match &self.ticks {
             Ticks::Few { .. } => 0,
-            Ticks::Many(many) => size_of::<Vec<u32>>() + many.capacity() * size_of::<u32>(),
+            Ticks::More { .. } => MORE * size_of::<Tick>(),
+            Ticks::Many { room, .. } => {
+                size_of::<Vec<u32>>() + usize::from(*room) * size_of::<u32>()
+            }
         }
     }
 
@@ -258,6 +261,7 @@ pub(super) fn shifted(tick: Tick, by: i64) -> Tick {
 }
 
 const INLINE: usize = 3;
+const MORE: usize = 8;
 
 #[derive(Clone, Debug)]
 #[expect(
@@ -265,54 +269,102 @@ const INLINE: usize = 3;
     reason = "a Vec would make each of millions of tracks 16 bytes larger"
 )]
 enum Ticks {
-    Few { len: u8, at: [Tick; INLINE] },
-    Many(Box<Vec<Tick>>),
+    Few {
+        len: u8,
+        at: [Tick; INLINE],
+    },
+    /// As many as most ladders ask for: one step away, where a list is two.
+    More {
+        len: u8,
+        at: Box<[Tick; MORE]>,
+    },
+    /// Length and capacity once more, so that who wants to know needn't go there.
+    Many {
+        len: u16,
+        room: u16,
+        many: Box<Vec<Tick>>,
+    },
 }
 
 impl Ticks {
     fn as_slice(&self) -> &[Tick] {
         match self {
             Self::Few { len, at } => &at[..usize::from(*len)],
-            Self::Many(many) => many,
+            Self::More { len, at } => &at[..usize::from(*len)],
+            Self::Many { many, .. } => many,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Few { len, .. } | Self::More { len, .. } => usize::from(*len),
+            Self::Many { len, .. } => usize::from(*len),
         }
     }
 
     fn as_mut_slice(&mut self) -> &mut [Tick] {
         match self {
             Self::Few { len, at } => &mut at[..usize::from(*len)],
-            Self::Many(many) => many,
+            Self::More { len, at } => &mut at[..usize::from(*len)],
+            Self::Many { many, .. } => many,
+        }
+    }
+
+    /// Changes the list on the heap.
+    fn edit(&mut self, act: impl FnOnce(&mut Vec<Tick>)) {
+        let short = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
+        if let Self::Many { len, room, many } = self {
+            act(many);
+            (*len, *room) = (short(many.len()), short(many.capacity()));
         }
     }
 
     fn insert(&mut self, place: usize, new: &[Tick]) {
+        let old = self.len();
+        let total = old + new.len();
+        let short = |length: usize| u8::try_from(length).unwrap_or(u8::MAX);
         match self {
-            Self::Few { len, at } if usize::from(*len) + new.len() <= INLINE => {
-                let old = usize::from(*len);
+            Self::Few { len, at } if total <= INLINE => {
                 at.copy_within(place..old, place + new.len());
                 at[place..place + new.len()].copy_from_slice(new);
-                *len = u8::try_from(old + new.len()).unwrap_or(u8::MAX);
+                *len = short(total);
             }
-            Self::Few { len, at } => {
-                let mut many = Vec::with_capacity(2 * INLINE + 1);
-                many.extend_from_slice(&at[..usize::from(*len)]);
-                many.splice(place..place, new.iter().copied());
-                *self = Self::Many(Box::new(many));
+            Self::More { len, at } if total <= MORE => {
+                at.copy_within(place..old, place + new.len());
+                at[place..place + new.len()].copy_from_slice(new);
+                *len = short(total);
             }
-            Self::Many(many) if place == many.len() => many.extend_from_slice(new),
-            Self::Many(many) => {
-                many.splice(place..place, new.iter().copied());
+            Self::Few { at, .. } if total <= MORE => {
+                let mut more = Box::new([0; MORE]);
+                more[..old].copy_from_slice(&at[..old]);
+                *self = Self::More { len: short(old), at: more };
+                self.insert(place, new);
             }
+            Self::Few { .. } | Self::More { .. } => {
+                let mut many = Vec::with_capacity(2 * MORE);
+                many.extend_from_slice(self.as_slice());
+                *self = Self::Many { len: 0, room: 0, many: Box::new(many) };
+                self.edit(|_| ());
+                self.insert(place, new);
+            }
+            Self::Many { .. } => self.edit(|many| {
+                if place == many.len() {
+                    many.extend_from_slice(new);
+                } else {
+                    many.splice(place..place, new.iter().copied());
+                }
+            }),
         }
     }
 
     /// Adds a tick that is no earlier than the others, at most `capacity` of which stay.
     fn push_latest(&mut self, tick: Tick, capacity: usize) {
-        let ticks = self.as_mut_slice();
-        if ticks.len() < capacity {
-            self.insert(self.as_slice().len(), &[tick]);
+        let len = self.len();
+        if len < capacity {
+            self.insert(len, &[tick]);
             return;
         }
-        let surplus = ticks.len() - capacity;
+        let surplus = len - capacity;
         if surplus > 0 {
             self.remove(0, surplus);
         }
@@ -333,9 +385,12 @@ impl Ticks {
                 at.copy_within(from + count..old, from);
                 *len = u8::try_from(old - count).unwrap_or(0);
             }
-            Self::Many(many) => {
-                many.drain(from..from + count);
+            Self::More { len, at } => {
+                let old = usize::from(*len);
+                at.copy_within(from + count..old, from);
+                *len = u8::try_from(old - count).unwrap_or(0);
             }
+            Self::Many { .. } => self.edit(|many| drop(many.drain(from..from + count))),
         }
     }
 }

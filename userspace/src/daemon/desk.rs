@@ -1,18 +1,25 @@
 //! What is asked over the control socket, answered on the engine's thread.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::allow::allowed_entry;
 use super::logline::UnbanLine;
 use super::pipeline::{Enforcement, Pipeline};
 use crate::blocklist::{BlocklistError, Clock, KernelBan};
 use crate::control::{
-    InterfaceStatus, ListedBan, MailStatus, PacketStatus, Request, Response, SourceStatus, State,
-    Status,
+    InterfaceStatus, ListedBan, MailStatus, PacketStatus, Request, Response, Shown, SourceStatus,
+    State, Status,
 };
 use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
+use crate::host;
 use crate::store::{Effect, Evidence};
+
+/// What `status` says of a panic.
+pub(super) const PANIC: &str =
+    "everything passes since `ravelin panic`: `ravelin panic --end` enforces again";
 
 /// Characters of a reason by hand; it goes into the log and the database.
 const REASON: usize = 200;
@@ -27,6 +34,13 @@ impl Pipeline {
             }
             Request::Unban { target } => self.unban(target),
             Request::UnbanAll => self.unban_all(),
+            Request::Show { target } => self.show(target),
+            Request::Allow { target, ttl_s, force } => self.allow(target, ttl_s, force),
+            Request::Disallow { target } => self.disallow(target),
+            Request::AllowList => Ok(self.allow_list()),
+            Request::Panic { end } => self.panic(end),
+            // The reloader takes it before it gets here.
+            Request::Reload => Err("this can't be reloaded; restart it".to_owned()),
         };
         answer.unwrap_or_else(|message| Response::Refused { message })
     }
@@ -47,6 +61,11 @@ impl Pipeline {
             .policy()
             .check_hand(target, force)
             .map_err(|refusal| refusal.to_string())?;
+        if !force && let Some(peer) = ssh_peer(target) {
+            return Err(format!(
+                "{target} holds {peer}, the peer of a live SSH session; say --force if that is meant"
+            ));
+        }
         let since = Timestamp::now();
         let order = BanOrder {
             target,
@@ -68,6 +87,7 @@ impl Pipeline {
             target,
             expires,
             passing: passing.iter().map(IpNet::to_string).collect(),
+            off: self.parts.off,
         })
     }
 
@@ -80,7 +100,7 @@ impl Pipeline {
         if removed.is_none() && !known {
             return Err(not_banned(target, self.parts.bans.keys().copied()));
         }
-        self.lifted(target, removed.as_ref());
+        self.lifted(target, removed.as_ref(), "hand");
         Ok(Response::Unbanned { lifted: 1 })
     }
 
@@ -94,19 +114,19 @@ impl Pipeline {
                 Some(blocklist) => blocklist.remove(target).map_err(|error| error.to_string())?,
                 None => None,
             };
-            self.lifted(target, removed.as_ref());
+            self.lifted(target, removed.as_ref(), "hand");
             lifted += 1;
         }
         Ok(Response::Unbanned { lifted })
     }
 
     /// A ban is out of the kernel by a person's hand: log, database, clean slate.
-    fn lifted(&mut self, target: Target, removed: Option<&KernelBan>) {
+    pub(super) fn lifted(&mut self, target: Target, removed: Option<&KernelBan>, by: &str) {
         let at = Timestamp::now();
         let (packets, bytes) = removed.map_or((0, 0), |ban| (ban.packets, ban.bytes));
         self.parts.bans.remove(&target);
         self.parts.engine.forgive(target, at);
-        tracing::info!("{}", UnbanLine { target, by: "hand", packets, bytes });
+        tracing::info!("{}", UnbanLine { target, by, packets, bytes });
         self.parts.store.push([Effect::Unbanned {
             target,
             at,
@@ -125,6 +145,46 @@ impl Pipeline {
         Ok(listed(&entries, |target| self.parts.bans.get(&target), &clock, now))
     }
 
+    fn show(&mut self, target: Target) -> Result<Response, String> {
+        let (clock, now) = (Clock::read(), Timestamp::now());
+        let (own, around) = match self.parts.enforcement.kernel() {
+            Some(blocklist) => {
+                let failed = |error: BlocklistError| error.to_string();
+                (
+                    blocklist.entry(target).map_err(failed)?,
+                    blocklist.around(target).map_err(failed)?,
+                )
+            }
+            None => (None, None),
+        };
+        let ban = |found: Option<KernelBan>| {
+            listed(found.as_slice(), |target| self.parts.bans.get(&target), &clock, now).pop()
+        };
+        let allowed = self.parts.engine.policy().why_covered(target).map(allowed_entry);
+        Ok(Response::Shown(Box::new(Shown { ban: ban(own), wider: ban(around), allowed })))
+    }
+
+    /// Everything passes at once, or is enforced again.
+    fn panic(&mut self, end: bool) -> Result<Response, String> {
+        let Some(blocklist) = self.parts.enforcement.kernel() else {
+            // Pinned maps may say so all the same: that counts when mode enforce is back.
+            return if end {
+                Err("mode is observe (or --dry-run), so nothing is dropped: set `mode: enforce` and restart first".to_owned())
+            } else {
+                Ok(Response::Panic { off: true })
+            };
+        };
+        blocklist.set_panic(!end).map_err(|error| error.to_string())?;
+        self.parts.off = !end;
+        if end {
+            tracing::info!("Enforcing again.");
+            self.parts.health.clear("off", "");
+        } else {
+            self.parts.health.degrade("off", "", PANIC.to_owned());
+        }
+        Ok(Response::Panic { off: !end })
+    }
+
     fn status(&mut self) -> Result<Status, String> {
         let packets = match self.parts.enforcement.kernel() {
             Some(blocklist) => {
@@ -135,7 +195,7 @@ impl Pipeline {
         };
         let mail = self.parts.mail_health.borrow().stats;
         let sources = &self.parts.sources;
-        let rows = sources.active.iter().map(|source| source.status.row());
+        let rows = sources.reading().map(|source| source.status.row());
         let rows = rows.chain(sources.standby.iter().map(|status| status.row()));
         let sources = rows
             .map(|row| SourceStatus {
@@ -161,6 +221,9 @@ impl Pipeline {
     }
 
     fn state(&self) -> State {
+        if self.parts.off {
+            return State::Off;
+        }
         if self.parts.health.is_degraded() {
             return State::Degraded;
         }
@@ -181,6 +244,17 @@ impl Pipeline {
                     mode: attached.mode.as_str().to_owned(),
                 })
                 .collect(),
+        }
+    }
+}
+
+/// The peer of an SSH session in `target`, if there is one.
+fn ssh_peer(target: Target) -> Option<SocketAddr> {
+    match host::ssh_peers(target.net()) {
+        Ok(peers) => peers.into_iter().next(),
+        Err(error) => {
+            tracing::warn!(%error, "Whether a ban would cut off an SSH session can't be told.");
+            None
         }
     }
 }

@@ -54,6 +54,20 @@ impl Health {
         }
     }
 
+    /// Of this code only what stands about these subjects.
+    pub(super) fn clear_unless(&self, code: &'static str, stays: impl Fn(&str) -> bool) {
+        let subjects: Vec<String> = self
+            .findings()
+            .standing
+            .keys()
+            .filter(|(standing, subject)| *standing == code && !stays(subject))
+            .map(|(_, subject)| subject.clone())
+            .collect();
+        for subject in subjects {
+            self.clear(code, &subject);
+        }
+    }
+
     /// Whether anything degrades the protection.
     pub(super) fn is_degraded(&self) -> bool {
         self.findings().standing.values().any(|finding| finding.degrades)
@@ -123,5 +137,9 @@ mod tests {
         assert!(!health.is_degraded());
         assert!(matches!(health.news()[..], [Notice::Recovered(_)]));
         assert_eq!(health.items().len(), 1);
+        health.note("sources", "one", "one".into());
+        health.note("sources", "two", "two".into());
+        health.clear_unless("sources", |subject| subject == "two");
+        assert_eq!(health.items().len(), 2);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::event::{BanOrder, Target, Ttl};
+use crate::event::{BanOrder, Target, Timestamp, Ttl};
 
 /// `ban target=198.51.100.7/32 ttl=300s rule=300011 level=10 origin=rule reason="..."`
 pub(super) struct BanLine<'o>(pub(super) &'o BanOrder);
@@ -45,6 +45,27 @@ impl fmt::Display for UnbanLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { target, by, packets, bytes } = self;
         write!(f, "unban target={target} by={by} dropped_packets={packets} dropped_bytes={bytes}")
+    }
+}
+
+/// `allow target=198.51.100.7/32 until=2026-11-23T10:00:00Z`, `disallow target=198.51.100.7/32`
+pub(super) struct AllowLine {
+    /// What is or was on the allow list.
+    pub(super) target: Target,
+    /// It is now.
+    pub(super) allowed: bool,
+    /// For how long; `None`: until it is taken off.
+    pub(super) until: Option<Timestamp>,
+}
+
+impl fmt::Display for AllowLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { target, allowed, until } = self;
+        match (allowed, until) {
+            (false, _) => write!(f, "disallow target={target}"),
+            (true, None) => write!(f, "allow target={target} until=permanent"),
+            (true, Some(until)) => write!(f, "allow target={target} until={until}"),
+        }
     }
 }
 

@@ -14,18 +14,23 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Addresses, gateways, resolvers, own links, and the mail relay.
 pub fn of(facts: &Facts, config: &Config) -> Network {
+    with_relays(facts, relays(&config.mail.relay).unwrap_or_default())
+}
+
+/// The same, where the relay's addresses are known.
+pub(super) fn with_relays(facts: &Facts, relays: Vec<IpAddr>) -> Network {
     Network {
         addresses: facts.addresses.iter().map(|address| address.net.addr()).collect(),
         gateways: facts.gateways.iter().copied().collect(),
         resolvers: facts.resolvers.iter().copied().collect(),
-        relays: relays(&config.mail.relay),
+        relays,
         on_link: facts.on_link_v6.iter().copied().collect(),
         inside: facts.container_subnets.iter().copied().collect(),
     }
 }
 
-/// The relay's addresses, as far as they can be had now.
-fn relays(url: &str) -> Vec<IpAddr> {
+/// The relay's addresses; `None` where they can't be had now.
+pub(super) fn relays(url: &str) -> Option<Vec<IpAddr>> {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = authority.split('/').next().unwrap_or(authority);
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -34,7 +39,7 @@ fn relays(url: &str) -> Vec<IpAddr> {
         None => host.split(':').next().unwrap_or(host),
     };
     if let Ok(addr) = host.parse() {
-        return vec![addr];
+        return Some(vec![addr]);
     }
     let (found, answer) = mpsc::channel();
     let host = host.to_owned();
@@ -44,13 +49,13 @@ fn relays(url: &str) -> Vec<IpAddr> {
         drop(found.send(addresses.map(|addresses| addresses.map(|addr| addr.ip()).collect())));
     });
     match asked.map(|_| answer.recv_timeout(PATIENCE)) {
-        Ok(Ok(Ok(addresses))) => addresses,
+        Ok(Ok(Ok(addresses))) => Some(addresses),
         _ => {
             tracing::warn!(
                 relay = url,
                 "The relay's address can't be resolved, so it isn't on the allow list."
             );
-            Vec::new()
+            None
         }
     }
 }
@@ -66,8 +71,8 @@ mod tests {
             ("smtps://user@192.0.2.25", "192.0.2.25"),
             ("smtp+starttls://a%40b@[2001:db8::25]:587", "2001:db8::25"),
         ] {
-            assert_eq!(relays(url), [addr.parse::<IpAddr>().unwrap()], "{url}");
+            assert_eq!(relays(url), Some(vec![addr.parse().unwrap()]), "{url}");
         }
-        assert!(relays("smtp://localhost:25").iter().all(IpAddr::is_loopback));
+        assert!(relays("smtp://localhost:25").unwrap().iter().all(IpAddr::is_loopback));
     }
 }

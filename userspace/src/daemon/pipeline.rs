@@ -6,28 +6,30 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use ravelin_common::DropEvent;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::evidence::Recent;
 use super::health::Health;
-use super::logline::{BanLine, UnbanLine};
+use super::logline::BanLine;
+use super::reload::{Answer, Fresh};
 use super::sources::Sources;
+use super::surroundings::{News, Surroundings};
+use super::telling::{notices, records};
+use super::vigilance;
 use crate::blocklist::{Blocklist, BlocklistError, Clock};
 use crate::config::Config;
-use crate::control::Asked;
-use crate::engine::{Engine, Outcome};
-use crate::event::{BanOrder, Line, Target, Timestamp, Value, Verdict};
+use crate::control::{Asked, Response};
+use crate::engine::Engine;
+use crate::event::{BanOrder, Line, Target, Timestamp, Verdict};
 use crate::format::Undecodable;
-use crate::mail::{self, AlertNotice, MailHealth, Notice, Started, Stopped};
+use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
 use crate::source::{Batch, Inbox, Loss, Received, Report};
-use crate::store::{self, AlertRecord, Effect, Evidence};
+use crate::store::{self, Effect, Evidence};
 
 /// How often time itself is looked after: lapses, what waits for the rate, health.
 const TICK: Duration = Duration::from_millis(250);
 /// A live source's stamps may be this far off.
 const SKEW: Duration = Duration::from_secs(60);
-/// Alerts from this level on are kept in the history.
-const HISTORY_LEVEL: u8 = 7;
 
 /// What is asked of the engine's thread beside lines.
 #[derive(Debug)]
@@ -36,6 +38,10 @@ pub(super) enum Command {
     Asked(Asked),
     /// The kernel dropped a packet.
     Dropped(DropEvent),
+    /// Take over what was read for a reload, and say what changed.
+    Reload(Box<Fresh>, Answer),
+    /// The network may have changed.
+    Surroundings(Box<News>),
     /// Finish what was begun and end.
     Stop {
         /// For the mail.
@@ -72,19 +78,30 @@ pub(super) struct Parts {
     pub(super) mail_health: watch::Receiver<MailHealth>,
     pub(super) health: Health,
     pub(super) config: Config,
+    /// To be protected.
+    pub(super) interfaces: Vec<String>,
+    pub(super) surroundings: Surroundings,
+    /// Takes the courier of another relay; `None`: no mail.
+    pub(super) couriers: mpsc::UnboundedSender<Option<Courier>>,
+    /// Everything passes, by a person's word.
+    pub(super) off: bool,
 }
 
 /// The engine's thread.
 pub(super) struct Pipeline {
     pub(super) parts: Parts,
     pub(super) started: Instant,
-    recent: Recent,
+    pub(super) recent: Recent,
     /// Bans that haven't dropped a packet yet, with when they entered the kernel.
-    undropped: HashMap<Target, Timestamp>,
+    pub(super) undropped: HashMap<Target, Timestamp>,
+    /// Bans that somebody got through nevertheless.
+    pub(super) ineffective: Vec<Target>,
+    /// Since when we look.
+    pub(super) awake: Timestamp,
     /// The database was begun anew at that moment, and has all bans again.
-    renewed: Option<Timestamp>,
+    pub(super) renewed: Option<Timestamp>,
     /// Bans that the kernel had no room for since the start, by map.
-    turned_away: HashMap<&'static str, u64>,
+    pub(super) turned_away: HashMap<&'static str, u64>,
 }
 
 impl Pipeline {
@@ -94,6 +111,8 @@ impl Pipeline {
             started: Instant::now(),
             recent: Recent::default(),
             undropped: HashMap::new(),
+            ineffective: Vec::new(),
+            awake: Timestamp::now(),
             renewed: None,
             turned_away: HashMap::new(),
         }
@@ -105,8 +124,7 @@ impl Pipeline {
         let sources: Vec<String> = self
             .parts
             .sources
-            .active
-            .iter()
+            .reading()
             .map(|source| format!("{} {}", source.format, source.name))
             .collect();
         let mode = match self.parts.enforcement {
@@ -148,6 +166,14 @@ impl Pipeline {
                     drop(asked.answer.send(response));
                 }
                 Received::Command(Command::Dropped(event)) => self.dropped(&event),
+                Received::Command(Command::Surroundings(news)) => self.surroundings(&news),
+                Received::Command(Command::Reload(fresh, answer)) => {
+                    let changes = self.reload(*fresh, inbox);
+                    if let Some(answer) = answer {
+                        // As above.
+                        drop(answer.send(Response::Reloaded { changes }));
+                    }
+                }
                 Received::Command(Command::Stop { reason }) => {
                     self.stop(reason);
                     return;
@@ -173,7 +199,11 @@ impl Pipeline {
             self.line(at, line, &mut effects);
         }
         let Some(source) = self.parts.sources.active.get_mut(at) else { return };
-        source.caught_up = source.status.row().lag_bytes == 0;
+        source.caught_up = source.status.progress().1 == 0;
+        if !batch.lines.is_empty() {
+            source.silence.heard(Instant::now());
+        }
+        source.place = Some(batch.position.clone());
         effects.push(Effect::Position(store::Position {
             source: source.name.clone(),
             place: batch.position.to_string(),
@@ -188,6 +218,7 @@ impl Pipeline {
             Err(Undecodable::Empty | Undecodable::NotAnAlert) => return,
             Err(error @ Undecodable::Malformed { .. }) => {
                 tracing::debug!(source = source.name, %error, "A line can't be decoded.");
+                self.look_at_line(at, false);
                 return;
             }
         };
@@ -217,8 +248,19 @@ impl Pipeline {
         }
         let name = source.name.clone();
         let host = record.host.map(|host| String::from_utf8_lossy(host).into_owned());
+        let program = record.program;
         let outcome = self.parts.engine.step(&record, line.arrived);
+        let recognised = outcome.event.is_some();
+        let got_through = vigilance::got_through(&outcome);
         if outcome.fired.alerts.is_empty() && outcome.verdict == Verdict::Nothing {
+            drop(outcome);
+            let packs = self.parts.engine.packs();
+            if recognised || program.is_some_and(|program| packs.knows_program(program)) {
+                self.look_at_line(at, recognised);
+            }
+            if let Some((target, time)) = got_through {
+                self.look_at_ban(target, time);
+            }
             return;
         }
         let evidence = match outcome.target {
@@ -236,6 +278,12 @@ impl Pipeline {
         let told = records(&outcome, &evidence);
         let verdict = outcome.verdict.clone();
         drop(outcome);
+        self.look_at_line(at, true);
+        if let Some((target, time)) = got_through {
+            self.look_at_ban(target, time);
+        }
+        // The history tells the alert before the ban that it led to.
+        effects.extend(told.into_iter().map(Effect::Alert));
         match verdict {
             Verdict::Ban(order) => {
                 // The kernel first; what failed there must not look banned.
@@ -250,7 +298,6 @@ impl Pipeline {
             Verdict::Lapsed(order) => effects.push(Effect::Late { order, evidence }),
             Verdict::Nothing | Verdict::Withheld(_) => {}
         }
-        effects.extend(told.into_iter().map(Effect::Alert));
         let now = Timestamp::now();
         for notice in notices {
             effects.extend(self.parts.mail.entry(&notice, now).map(Effect::Mail));
@@ -351,121 +398,6 @@ impl Pipeline {
         }
     }
 
-    /// What only time brings.
-    fn tick(&mut self) {
-        let now = Timestamp::now();
-        self.sweep(now);
-        for order in self.parts.engine.policy_mut().release(now) {
-            if self.enforce(&order).is_ok() {
-                self.parts.engine.banned(&order);
-                let evidence = self.recent.of(order.target);
-                self.parts.store.push([Effect::Banned { order, evidence }]);
-            }
-        }
-        self.parts.engine.policy_mut().expire(now);
-        self.look_at_store();
-        self.look_at_mail();
-        for notice in self.parts.health.news() {
-            self.mail(&notice);
-        }
-    }
-
-    fn sweep(&mut self, now: Timestamp) {
-        let Some(blocklist) = self.parts.enforcement.kernel() else {
-            self.parts.bans.retain(|_, order| order.expires().is_none_or(|expires| expires > now));
-            return;
-        };
-        let lapsed = match blocklist.sweep(&Clock::read()) {
-            Ok(lapsed) => {
-                self.parts.health.clear("sweep", "");
-                lapsed
-            }
-            Err(error) => {
-                self.parts.health.note("sweep", "", error.to_string());
-                return;
-            }
-        };
-        let effects: Vec<Effect> = lapsed
-            .into_iter()
-            .map(|ban| {
-                let (target, packets, bytes) = (ban.target, ban.packets, ban.bytes);
-                self.parts.bans.remove(&target);
-                self.undropped.remove(&target);
-                tracing::info!("{}", UnbanLine { target, by: "ttl", packets, bytes });
-                Effect::Lapsed { target, at: now, packets, bytes }
-            })
-            .collect();
-        if !effects.is_empty() {
-            // There is room again.
-            for map in self.turned_away.keys() {
-                self.parts.health.clear("map-full", map);
-            }
-            self.parts.store.push(effects);
-        }
-    }
-
-    fn look_at_store(&mut self) {
-        let fares = self.parts.store.health();
-        let health = &self.parts.health;
-        match &fares.failing {
-            Some((_, error)) => health.degrade(
-                "database-failing",
-                "",
-                format!("{error}; bans go on, what happened is kept in memory and written when the disk works again"),
-            ),
-            None => health.clear("database-failing", ""),
-        }
-        if fares.let_go > 0 {
-            health.note(
-                "history-lost",
-                "",
-                format!(
-                    "{} entries of the history were let go while the database couldn't be written",
-                    fares.let_go
-                ),
-            );
-        }
-        if let Some((at, aside)) = fares.renewed
-            && self.renewed != Some(at)
-        {
-            self.renewed = Some(at);
-            health.note(
-                "database-renewed",
-                "",
-                format!("the database was damaged; it is set aside as {aside}, and a fresh one has all standing bans"),
-            );
-            let bans: Vec<Effect> = self
-                .parts
-                .bans
-                .values()
-                .map(|order| Effect::Banned { order: order.clone(), evidence: Evidence::default() })
-                .collect();
-            self.parts.store.push(bans);
-        }
-    }
-
-    fn look_at_mail(&mut self) {
-        if !self.parts.mail_health.has_changed().unwrap_or(false) {
-            return;
-        }
-        let fares = self.parts.mail_health.borrow_and_update().clone();
-        match fares.trouble {
-            Some((_, error)) => self.parts.health.note(
-                "mail-undelivered",
-                "",
-                format!("{error}; mail waits in the outbox and is tried again: check mail.relay"),
-            ),
-            None => self.parts.health.clear("mail-undelivered", ""),
-        }
-        if let Some((_, error)) = fares.refused {
-            self.parts.health.note(
-                "mail-refused",
-                "",
-                format!("the relay refused a mail for good: {error}"),
-            );
-        }
-    }
-
     fn stop(&mut self, reason: &str) {
         if let Some(blocklist) = self.parts.enforcement.kernel()
             && let Ok(entries) = blocklist.entries()
@@ -487,85 +419,9 @@ impl Pipeline {
         }));
     }
 
-    fn mail(&self, notice: &Notice) {
+    pub(super) fn mail(&self, notice: &Notice) {
         if let Some(entry) = self.parts.mail.entry(notice, Timestamp::now()) {
             self.parts.store.push([Effect::Mail(entry)]);
         }
     }
-}
-
-/// What is worth telling people of an outcome: its alerts, with what was done.
-fn notices(
-    outcome: &Outcome<'_>,
-    source: String,
-    host: Option<String>,
-    evidence: &Evidence,
-    level: u8,
-) -> Vec<Notice> {
-    let done = match &outcome.verdict {
-        Verdict::Ban(order) => mail::Outcome::Banned {
-            target: order.target,
-            since: order.since,
-            until: order.expires(),
-            reason: order.rule.is_none().then(|| order.reason.clone()),
-            offences: order.offences,
-        },
-        Verdict::Withheld(why) => mail::Outcome::Withheld { why: why.as_str().to_owned() },
-        Verdict::Nothing | Verdict::Lapsed(_) => mail::Outcome::Nothing,
-    };
-    let told = outcome
-        .fired
-        .alerts
-        .iter()
-        .filter(|alert| alert.rule.level >= level || alert.rule.mail == Some(true));
-    told.map(|alert| {
-        Notice::Alert(AlertNotice {
-            at: outcome.time,
-            host: host.clone(),
-            source: source.clone(),
-            rule: alert.rule.id,
-            level: alert.rule.level,
-            description: alert.rule.description.clone(),
-            count: alert.count,
-            offender: outcome.offence.offender,
-            fields: outcome.event.as_ref().map(|event| fields(&event.fields)).unwrap_or_default(),
-            outcome: done.clone(),
-            evidence: evidence.clone(),
-            mail: alert.rule.mail,
-        })
-    })
-    .collect()
-}
-
-fn fields(fields: &crate::event::Fields<'_>) -> Vec<(String, String)> {
-    fields
-        .iter()
-        .map(|(name, value)| {
-            let value = match value {
-                Value::Text(text) => String::from_utf8_lossy(text).into_owned(),
-                Value::Number(number) => number.to_string(),
-                Value::Addr(addr) => addr.to_string(),
-            };
-            ((*name).to_owned(), value)
-        })
-        .collect()
-}
-
-/// What is worth remembering of an outcome.
-fn records(outcome: &Outcome<'_>, evidence: &Evidence) -> Vec<AlertRecord> {
-    let withheld = match &outcome.verdict {
-        Verdict::Withheld(why) => Some(*why),
-        _ => None,
-    };
-    let kept = outcome.fired.alerts.iter().filter(|alert| alert.rule.level >= HISTORY_LEVEL);
-    kept.map(|alert| AlertRecord {
-        at: outcome.time,
-        target: outcome.target,
-        rule: Some(alert.rule.id),
-        level: Some(alert.rule.level),
-        description: alert.rule.description.clone(),
-        withheld,
-        evidence: evidence.clone(),
-    })
-    .collect()
 }

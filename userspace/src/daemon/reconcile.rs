@@ -7,24 +7,31 @@ use std::collections::HashMap;
 
 use super::DaemonError;
 use super::health::Health;
+use super::logline::UnbanLine;
 use super::pipeline::Enforcement;
-use crate::blocklist::Clock;
+use crate::blocklist::{Clock, Expiry, KernelBan};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
 use crate::policy::Past;
-use crate::store::Store;
+use crate::store::{Effect, Store};
 
 /// Gives the bans that stand.
 pub(super) fn bring_together(
     engine: &mut Engine,
     enforcement: &mut Enforcement,
-    store: &Store,
+    store: &mut Store,
     config: &Config,
     health: &Health,
 ) -> Result<HashMap<Target, BanOrder>, DaemonError> {
     let now = Timestamp::now();
     let clock = Clock::read();
+    // Before the bans: one of what a person allowed doesn't come back.
+    for allowed in store.read().allowed()? {
+        if allowed.expires.is_none_or(|expires| expires > now) {
+            engine.policy_mut().allow(allowed.target, allowed.expires);
+        }
+    }
     let mut bans = HashMap::new();
     store.read().bans(|stored| {
         if stored.order.expires().is_none_or(|expires| expires > now) {
@@ -43,10 +50,15 @@ pub(super) fn bring_together(
     if let Some(blocklist) = enforcement.kernel() {
         let allowed = engine.policy().allowed();
         let outcome = blocklist.set_allowed(&allowed)?;
-        for ban in outcome.removed {
-            tracing::info!(target = %ban.target, "A ban went: its target is allowed now.");
-            bans.remove(&ban.target);
-        }
+        let mut lifted = outcome.removed;
+        bans.retain(|target, _| {
+            let stays = engine.policy().why_covered(*target).is_none();
+            if !stays && lifted.iter().all(|ban| ban.target != *target) {
+                lifted.push(never_dropped(*target));
+            }
+            stays
+        });
+        store.commit(&lifted.iter().map(|ban| forgiven(ban, now)).collect::<Vec<_>>())?;
         let wanted = bans.values().map(|order| (order.target, clock.expiry(order.expires())));
         let restored = blocklist.restore(wanted.collect::<Vec<_>>())?;
         for (target, error) in &restored.refused {
@@ -98,4 +110,23 @@ pub(super) fn bring_together(
         }]);
     }
     Ok(bans)
+}
+
+/// A ban that only the database knew.
+fn never_dropped(target: Target) -> KernelBan {
+    KernelBan {
+        target,
+        expires: Expiry::Permanent,
+        packets: 0,
+        bytes: 0,
+        last_seen_ns: None,
+        holds_allowed: false,
+    }
+}
+
+/// The end of a ban whose target is allowed now.
+fn forgiven(ban: &KernelBan, at: Timestamp) -> Effect {
+    let KernelBan { target, packets, bytes, .. } = *ban;
+    tracing::info!("{}", UnbanLine { target, by: "allow", packets, bytes });
+    Effect::Unbanned { target, at, by: Origin::Hand, forgive: true, packets, bytes }
 }

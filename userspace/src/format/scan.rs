@@ -1,9 +1,21 @@
 //! Small steps over bytes that several formats take.
 
+pub(super) use crate::event::position;
+
 /// The number that all of `text`'s bytes spell; `None` where it isn't one or doesn't fit.
 pub(super) fn number(text: &[u8]) -> Option<u32> {
     if text.is_empty() || text.len() > 10 {
         return None;
+    }
+    if let 1..=9 = text.len() {
+        // Too few to overflow: whether all were digits can be asked at the end.
+        let (mut sum, mut digits) = (0u32, true);
+        for byte in text {
+            let digit = byte.wrapping_sub(b'0');
+            digits &= digit <= 9;
+            sum = sum.wrapping_mul(10).wrapping_add(u32::from(digit));
+        }
+        return digits.then_some(sum);
     }
     text.iter().try_fold(0u32, |sum, byte| {
         let digit = byte.wrapping_sub(b'0');
@@ -27,7 +39,7 @@ pub(super) fn skip_spaces(text: &[u8]) -> &[u8] {
 
 /// The first word of `text`, and what follows its space; the whole where there is no space.
 pub(super) fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memchr(b' ', text) {
+    match position(text, b' ') {
         Some(space) => (&text[..space], &text[space + 1..]),
         None => (text, &[]),
     }

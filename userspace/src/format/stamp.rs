@@ -32,17 +32,43 @@ pub(super) struct Stamps {
     local: Minute,
     /// The last minute that had a zone of its own, taken as UTC.
     utc: Minute,
+    /// The last stamp of the most frequent form.
+    last: Option<Last>,
+}
+
+/// A stamp such as `Nov 23 10:00:00 `, and what it was found to be.
+#[derive(Debug)]
+struct Last {
+    text: [u8; 16],
+    stamp: Stamp,
+    /// Arrivals for which that is so.
+    arrivals: Range<i64>,
 }
 
 impl Stamps {
     pub(super) fn new(zone: TimeZone) -> Self {
-        Self { zone, local: Minute::default(), utc: Minute::default() }
+        Self { zone, local: Minute::default(), utc: Minute::default(), last: None }
     }
 
     /// Any stamp that syslog files are known to begin with.
     pub(super) fn syslog(&mut self, text: &[u8], arrived: Timestamp) -> Option<Stamp> {
+        if let Some(last) = &self.last
+            && text.first_chunk() == Some(&last.text)
+            && last.arrivals.contains(&arrived.as_micros())
+        {
+            return Some(last.stamp);
+        }
         match text.first()? {
-            b'A'..=b'S' => self.civil(text, arrived, month_first),
+            b'A'..=b'S' => {
+                let stamp = self.civil(text, arrived, month_first)?;
+                if let Some(text) = text.first_chunk()
+                    && (stamp.len, text[15]) == (15, b' ')
+                {
+                    let arrivals = self.local.arrivals.clone();
+                    self.last = Some(Last { text: *text, stamp, arrivals });
+                }
+                Some(stamp)
+            }
             b'0'..=b'9' => match text.get(4)? {
                 b'-' => self.iso(text, arrived),
                 b' ' => self.civil(text, arrived, year_then_month),

@@ -8,7 +8,7 @@
 //! RFC 5424 has its own header ([`super::ietf`]). A line that has none of it is all message.
 
 use super::ietf;
-use super::scan::{digits, number, skip_spaces, split_word};
+use super::scan::{digits, number, position, skip_spaces, split_word};
 use super::stamp::Stamps;
 use crate::event::{Body, Line, Record};
 
@@ -19,27 +19,45 @@ const MAX_REPEATED: u32 = u16::MAX as u32;
 pub(super) fn decode<'l>(stamps: &mut Stamps, line: Line<'l>) -> Record<'l> {
     let (has_priority, text) = skip_priority(skip_spaces(line.bytes));
     if let Some(record) = ietf::decode(stamps, text, line.arrived) {
-        return with_message(record);
+        let Body::Message(message) = record.body else { return record };
+        let (repeated, message) = message_proper(record.program, message);
+        return Record { repeated, body: Body::Message(message), ..record };
     }
     let stamp = stamps.syslog(text, line.arrived).filter(|stamp| {
         // A stamp is a word or several, not the beginning of one.
         text.get(stamp.len).is_none_or(|byte| *byte == b' ')
     });
     let (host, tag, message) = match stamp {
-        Some(stamp) => after_stamp(&text[stamp.len..]),
+        Some(stamp) => {
+            let after = &text[stamp.len..];
+            match after_stamp(after) {
+                // `2024-05-01 10:00:00 text`, as exim, OpenVPN and others stamp files of their own: its first
+                // word is no host.
+                (_, Tag { program: None, .. }, _) if has_spaced_date(text) => {
+                    (None, Tag::default(), skip_spaces(after))
+                }
+                parts => parts,
+            }
+        }
         None => {
             let (tag, message) = without_stamp(text, has_priority);
             (None, tag, message)
         }
     };
-    with_message(Record {
+    let (repeated, message) = message_proper(tag.program, message);
+    Record {
         time: stamp.and_then(|stamp| stamp.time),
         host,
         program: tag.program,
         pid: tag.pid,
-        repeated: 1,
+        repeated,
         body: Body::Message(message),
-    })
+    }
+}
+
+/// Whether a stamp is `2024-05-01 10:00:00`, which no syslogd writes by itself.
+fn has_spaced_date(stamp: &[u8]) -> bool {
+    stamp.get(4) == Some(&b'-') && stamp.get(10) == Some(&b' ')
 }
 
 /// `<38>`: facility times eight plus severity, at most 191.
@@ -103,7 +121,7 @@ fn tag(word: &[u8]) -> Option<Tag<'_>> {
     let [before @ .., b']'] = word else {
         return if colon { named(word, None) } else { None };
     };
-    let open = memchr::memchr(b'[', before)?;
+    let open = position(before, b'[')?;
     let (name, inner) = (&before[..open], &before[open + 1..]);
     if name.is_empty() {
         return named(inner, None);
@@ -122,25 +140,23 @@ fn named(name: &[u8], pid: Option<u32>) -> Option<Tag<'_>> {
     let name = match name {
         [b'(', inner @ .., b')'] => inner,
         // `sshd(pam_unix)`: the program, and which module spoke in it.
-        [.., b')'] => &name[..memchr::memchr(b'(', name).unwrap_or(name.len())],
+        [.., b')'] => &name[..position(name, b'(').unwrap_or(name.len())],
         _ => name,
     };
-    let fits = name.iter().any(u8::is_ascii_alphabetic) && memchr::memchr(b':', name).is_none();
+    let fits = name.iter().any(u8::is_ascii_alphabetic) && position(name, b':').is_none();
     fits.then_some(Tag { program: Some(name), pid })
 }
 
-/// Takes off what stands between the header and the message proper.
-fn with_message(record: Record<'_>) -> Record<'_> {
-    let Body::Message(message) = record.body else { return record };
+/// What remains without what stands between the header and the message proper, and how often it is said.
+fn message_proper<'l>(program: Option<&[u8]>, message: &'l [u8]) -> (u32, &'l [u8]) {
     // sudo pads the user's name: `sudo:     alice : TTY=...`.
     let mut message = skip_spaces(message);
     match message {
-        [b'[', ..] if record.program == Some(b"kernel") => message = skip_uptime(message),
+        [b'[', ..] if program == Some(b"kernel") => message = skip_uptime(message),
         [b'[', b'I', b'D', b' ', ..] => message = skip_solaris_id(message),
         _ => {}
     }
-    let (repeated, message) = unwrap_repeated(message);
-    Record { repeated, body: Body::Message(message), ..record }
+    unwrap_repeated(message)
 }
 
 /// The kernel's `[  970.699396] `.
@@ -171,6 +187,9 @@ fn skip_solaris_id(message: &[u8]) -> &[u8] {
 /// bracket behind it.
 fn unwrap_repeated(message: &[u8]) -> (u32, &[u8]) {
     let wrapped = || {
+        if message.first() != Some(&b'm') {
+            return None;
+        }
         let rest = message.strip_prefix(b"message repeated ")?;
         let count = digits(rest);
         let inner = rest[count..].strip_prefix(b" times: [")?;
@@ -304,6 +323,16 @@ mod tests {
                 "2015-04-16T21:51:02.805Z web1 sshd 1 1 | x",
             ),
             ("2015 Dec 29 10:00:01 web1 sshd[1]: x", "2015-12-29T10:00:01Z web1 sshd 1 1 | x"),
+            // A file of a program's own: no host, no tag.
+            (
+                "2024-05-01 10:00:00 198.51.100.7:4711 TLS Error: x",
+                "2024-05-01T10:00:00Z - - - 1 | 198.51.100.7:4711 TLS Error: x",
+            ),
+            (
+                "2024-05-01 10:00:00 login authenticator failed",
+                "2024-05-01T10:00:00Z - - - 1 | login authenticator failed",
+            ),
+            ("2024-05-01T10:00:00Z web1 x", "2024-05-01T10:00:00Z web1 - - 1 | x"),
             // journalctl -o short-precise.
             (
                 "Nov 23 10:00:00.123456 web1 sshd[1]: x",

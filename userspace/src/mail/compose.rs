@@ -16,7 +16,7 @@ use super::notice::Notice;
 use super::outbox::Lane;
 use super::text::{header, local, visible};
 use crate::event::Timestamp;
-use crate::store::{Batch, Draft, Topic};
+use crate::store::{Batch, Draft, Mail, Topic};
 
 /// Who speaks, and when.
 #[derive(Clone, Debug)]
@@ -109,6 +109,21 @@ impl Scene {
             level,
             host: self.domain(),
         })
+    }
+
+    /// A mail that only says that mail works.
+    pub fn test(&self, now: Timestamp) -> Mail {
+        let Self { host, version, .. } = self;
+        Mail::loose(
+            now,
+            format!("<ravelin-test-{}@{}>", now.as_micros(), self.domain()),
+            header(&format!("[{host}] ravelin: test of the mail relay"), SUBJECT),
+            format!(
+                "This is what `ravelin mail test` sends on {host}.\n\nSent: {}\n\n\
+                 Alerts will come the same way.\n\n-- \nravelin {version} on {host}\n",
+                self.local(now)
+            ),
+        )
     }
 
     fn local(&self, time: Timestamp) -> String {

@@ -9,7 +9,7 @@ use crate::event::Timestamp;
 
 /// On one line, at most `max` characters, with everything visible that could move the cursor, hide or
 /// reorder text: as `\x1b`, `\u{202e}`.
-pub(super) fn visible(text: &str, max: usize) -> String {
+pub fn visible(text: &str, max: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(4 * max));
     for (count, char) in text.chars().enumerate() {
         if count == max {

@@ -14,6 +14,8 @@ use crate::event::Target;
 pub enum Why {
     /// `allow` in the configuration.
     Configured,
+    /// `ravelin allow`.
+    Hand,
     /// An address of this host.
     Own,
     /// A router it sends through.
@@ -42,6 +44,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Configured => f.write_str("`allow` in the configuration"),
+            Self::Hand => f.write_str("by hand"),
             Self::Own => f.write_str("an address of this host"),
             Self::Gateway => f.write_str("this host's gateway"),
             Self::Resolver => f.write_str("a resolver of this host"),
@@ -97,8 +100,15 @@ const BUILT_IN: &[(&str, Why)] = &[
 pub(super) struct AllowList(JointPrefixMap<IpNet, Why>);
 
 impl AllowList {
-    pub(super) fn new(configured: &[IpNet], network: &Network) -> Self {
+    pub(super) fn new(
+        configured: &[IpNet],
+        network: &Network,
+        by_hand: impl IntoIterator<Item = Target>,
+    ) -> Self {
         let mut list = Self::default();
+        for target in by_hand {
+            list.insert(target.net(), Why::Hand);
+        }
         for (text, why) in BUILT_IN {
             if let Ok(net) = text.parse() {
                 list.insert(net, *why);
@@ -145,6 +155,15 @@ impl AllowList {
         self.0.keys().collect()
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = (IpNet, Why)> {
+        self.0.iter().map(|(net, why)| (net, *why))
+    }
+
+    /// Why exactly this entry is on the list, if it is.
+    pub(super) fn why(&self, net: IpNet) -> Option<Why> {
+        self.0.get(&net).copied()
+    }
+
     fn insert(&mut self, net: IpNet, why: Why) {
         self.0.insert(Target::from(net).net(), why);
     }
@@ -159,10 +178,10 @@ mod tests {
         for (text, why) in BUILT_IN {
             let net: IpNet = text.parse().unwrap();
             assert_eq!(net, net.trunc(), "{text}");
-            let list = AllowList::new(&[], &Network::default());
+            let list = AllowList::new(&[], &Network::default(), []);
             assert_eq!(list.holds(net.addr()), Some((net, *why)));
         }
-        assert_eq!(AllowList::new(&[], &Network::default()).nets().len(), BUILT_IN.len());
+        assert_eq!(AllowList::new(&[], &Network::default(), []).nets().len(), BUILT_IN.len());
     }
 
     #[test]
@@ -174,7 +193,7 @@ mod tests {
             relays: vec!["::ffff:192.0.2.25".parse().unwrap()],
             ..Network::default()
         };
-        let list = AllowList::new(&["198.51.100.7/25".parse().unwrap()], &network);
+        let list = AllowList::new(&["198.51.100.7/25".parse().unwrap()], &network, []);
         for (addr, net, why) in [
             ("203.0.113.9", "203.0.113.9/32", Why::Own),
             ("2001:db8::9", "2001:db8::9/128", Why::Own),
@@ -198,7 +217,7 @@ mod tests {
     fn a_target_may_be_allowed_in_parts() {
         let nets = ["198.51.100.0/25", "198.51.100.128/25", "192.0.2.0/26"];
         let nets = nets.map(|net| net.parse().unwrap());
-        let list = AllowList::new(&nets, &Network::default());
+        let list = AllowList::new(&nets, &Network::default(), []);
         let target = |text: &str| text.parse::<Target>().unwrap();
         assert!(list.covers(target("198.51.100.0/24")).is_some());
         assert!(list.covers(target("198.51.100.9")).is_some());

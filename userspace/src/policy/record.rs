@@ -1,12 +1,12 @@
 //! Bans that stand, and how often a target was banned.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
 
 use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
+use crate::seeded::HashMap;
 
 /// Between two looks for what can be forgotten: each goes through all of it.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
@@ -45,7 +45,7 @@ const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
 impl Record {
     pub(super) fn new(forget_after: Duration, max: usize) -> Self {
         Self {
-            targets: HashMap::new(),
+            targets: HashMap::default(),
             wide: JointPrefixMap::new(),
             forget_after,
             max: max.max(1),

@@ -541,7 +541,7 @@ fn by_hand_what_is_allowed_is_refused_and_what_is_wide_needs_force() {
     assert_eq!(
         refusal.to_string(),
         "192.0.2.7/32 is allowed: 192.0.2.0/24 is on the allow list (`allow` in the configuration); \
-         take it out of `allow` and reload first"
+         take it out of `allow` and `ravelin reload` first"
     );
     assert!(matches!(check(HOME, true), Err(HandRefusal::Allowed { why: Why::Own, .. })));
     for (wide, narrow) in [("198.0.0.0/7", "198.0.0.0/8"), ("2001:db8::/31", "2001:db8::/32")] {
@@ -577,4 +577,116 @@ fn a_reload_keeps_bans_and_offences() {
     let allowed = judge(&mut policy, &by("198.51.100.8"), 0);
     assert_eq!(allowed, Verdict::Withheld(Withheld::Allowed));
     assert_eq!(policy.remembered(), 1);
+}
+
+#[test]
+fn what_people_allow_is_never_banned_until_it_is_over() {
+    let mut policy = policy();
+    let them = target(THEM);
+    policy.allow(them, Some(at(100)));
+    policy.allow(target("192.0.2.0/24"), None);
+    assert_eq!(policy.why_allowed(addr(THEM)), Some((them.net(), Why::Hand)));
+    let refusal = policy.check_hand(them, true).unwrap_err().to_string();
+    assert!(refusal.contains("`ravelin allow --remove 198.51.100.7/32` first"), "{refusal}");
+    let entry = policy.why_covered(them).unwrap();
+    assert_eq!((entry.why, entry.expires), (Why::Hand, Some(at(100))));
+
+    // Another configuration or network doesn't take it away.
+    policy.reload(&config(), &network(), SuricataProof::unknown());
+    assert!(policy.set_network(&Network::default()));
+    assert!(!policy.set_network(&Network::default()));
+    assert!(policy.why_allowed(addr(THEM)).is_some());
+    assert!(policy.why_allowed(addr("203.0.113.1")).is_none(), "no longer the gateway");
+
+    assert!(policy.expire_allowed(at(99)).is_empty());
+    assert_eq!(policy.expire_allowed(at(100)), [them]);
+    assert_eq!(policy.why_allowed(addr(THEM)), None);
+
+    // The configuration's word stays where a person's is taken back.
+    policy.disallow(target("192.0.2.0/24")).unwrap();
+    assert!(policy.why_allowed(addr("192.0.2.1")).is_some());
+    for (what, says) in [
+        ("192.0.2.0/24", "not on the allow list by hand, but as `allow` in the configuration"),
+        ("127.0.0.0/8", "which is never banned"),
+        ("198.51.100.9", "is not on the allow list; "),
+    ] {
+        let refusal = policy.disallow(target(what)).unwrap_err().to_string();
+        assert!(refusal.contains(says), "{refusal}");
+    }
+    assert!(policy.check_allow(target("0.0.0.0/0"), false).is_err());
+    assert!(policy.check_allow(target("0.0.0.0/0"), true).is_ok());
+}
+
+fn session_event<'l>(
+    kind: &'l EventKind,
+    pid: u32,
+    fields: &[(&'l str, Value<'l>)],
+    address: Blame,
+) -> Event<'l> {
+    Event {
+        kind,
+        fields: fields.iter().cloned().collect(),
+        pid: Some(pid),
+        repeated: 1,
+        address,
+        suricata: None,
+    }
+}
+
+fn kind_of(pack: &str, name: &str, success: bool) -> EventKind {
+    EventKind {
+        index: 0,
+        name: name.to_owned(),
+        pack: pack.to_owned(),
+        proven: true,
+        attempt: !success,
+        success,
+    }
+}
+
+#[test]
+fn while_a_session_lives_failed_logins_from_there_do_not_ban() {
+    let mut policy = policy();
+    let (accepted, closed) =
+        (kind_of("sshd", "accepted", true), kind_of("pam", "session-closed", false));
+    let failed = kind_of("sshd", "failed-password", false);
+    let other = kind_of("web", "not-found", false);
+    let src = ("src", Value::Addr(addr(THEM)));
+    let opened =
+        [src.clone(), ("port", Value::Number(4711)), ("user", Value::Text(b"root"[..].into()))];
+    let nobody = Offence::default();
+    let blamed =
+        |kind| session_event(kind, 9, std::slice::from_ref(&src), Blame::Address(addr(THEM)));
+    let bar = |policy: &mut Policy, kind| {
+        let event = blamed(kind);
+        let offence = policy.attribute(&event);
+        policy.shield(&event, offence, at(10), at(10)).bar
+    };
+
+    assert_eq!(bar(&mut policy, &failed), None);
+    policy.shield(&session_event(&accepted, 5, &opened, Blame::Nobody), nobody, at(0), at(0));
+    assert_eq!(bar(&mut policy, &failed), Some(Withheld::LiveSession));
+    assert_eq!(bar(&mut policy, &other), Some(Withheld::LiveSession), "an attempt is one");
+    let offence = Offence { bar: Some(Withheld::LiveSession), ..by(THEM) };
+    assert_eq!(judge(&mut policy, &offence, 10), Verdict::Withheld(Withheld::LiveSession));
+    // Of cron's end, sshd's sessions don't end.
+    let service = |name: &'static [u8]| [("service", Value::Text(name.into()))];
+    let end = |policy: &mut Policy, pid, name| {
+        let event = service(name);
+        let event = session_event(&closed, pid, &event, Blame::Nobody);
+        policy.shield(&event, nobody, at(11), at(11));
+    };
+    end(&mut policy, 5, b"cron");
+    end(&mut policy, 6, b"sshd");
+    assert_eq!(bar(&mut policy, &failed), Some(Withheld::LiveSession));
+    end(&mut policy, 5, b"sshd");
+    assert_eq!(bar(&mut policy, &failed), None);
+
+    // Who can tell, tells.
+    policy.shield(&session_event(&accepted, 5, &opened, Blame::Nobody), nobody, at(0), at(0));
+    policy.confirm_sessions(Box::new(|peer, port| {
+        assert_eq!((peer, port), (addr(THEM), Some(4711)));
+        Some(false)
+    }));
+    assert_eq!(bar(&mut policy, &failed), None);
 }

@@ -4,6 +4,7 @@ mod events;
 mod link;
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use serde_yaml::Location;
 
@@ -31,19 +32,44 @@ pub(super) fn compile(texts: &[Text<'_>]) -> Result<Packs, PackErrors> {
     let rules = link::link(&raws, &events, &mut complaints);
     let mut tests = Vec::new();
     for (text, raw) in raws {
-        for test in raw.tests {
-            let place = text.place(test.referenced);
-            match PackTest::new(&raw.pack.value, raw.format.value, place, test.value) {
-                Some(test) => tests.push(test),
-                None => complaints.add(text, test.referenced, Problem::WantsLine),
-            }
-        }
+        add_tests(text, raw, &mut tests, &mut complaints);
     }
     if !complaints.errors.is_empty() {
         return Err(PackErrors { errors: complaints.errors });
     }
     let (events, recogniser) = events.finish();
-    Ok(Packs { events, recogniser, rules, tests })
+    Ok(Packs {
+        events,
+        recogniser,
+        rules,
+        builtin: false,
+        own_tests: tests,
+        tests: OnceLock::new(),
+    })
+}
+
+/// The tests of a pack that is known to be right; of another none.
+pub(super) fn tests(text: &Text<'_>) -> Vec<PackTest> {
+    let mut tests = Vec::new();
+    if let Ok(raw) = text.read() {
+        add_tests(text, raw, &mut tests, &mut Complaints::default());
+    }
+    tests
+}
+
+fn add_tests(
+    text: &Text<'_>,
+    raw: RawPack,
+    tests: &mut Vec<PackTest>,
+    complaints: &mut Complaints,
+) {
+    for test in raw.tests {
+        let place = text.place(test.referenced);
+        match PackTest::new(&raw.pack.value, raw.format.value, place, test.value) {
+            Some(test) => tests.push(test),
+            None => complaints.add(text, test.referenced, Problem::WantsLine),
+        }
+    }
 }
 
 /// What is wrong, as it is found.

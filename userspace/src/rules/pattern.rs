@@ -117,7 +117,16 @@ pub(super) enum CaptureKind {
 pub(super) struct Found<'p, 't> {
     pattern: &'p Pattern,
     text: &'t [u8],
-    slots: Slots,
+    slots: &'p Slots,
+}
+
+/// Room for the captures of a match, to be used again for each pattern that is tried on a line.
+pub(super) struct Room(Slots);
+
+impl Room {
+    pub(super) const fn new() -> Self {
+        Self([UNSET; 2 * CAPTURES])
+    }
 }
 
 impl Pattern {
@@ -184,16 +193,25 @@ impl Pattern {
         self.machine.is_some()
     }
 
+    /// The literal that every match begins with; empty where there is none.
+    pub(super) fn prefix(&self) -> &[u8] {
+        self.machine.as_ref().map_or(&[], Machine::prefix)
+    }
+
     /// Matches from the start of `text`.
-    pub(super) fn find<'p, 't>(&'p self, text: &'t [u8]) -> Option<Found<'p, 't>> {
-        let mut slots = [UNSET; 2 * CAPTURES];
+    pub(super) fn find<'p, 't>(
+        &'p self,
+        text: &'t [u8],
+        room: &'p mut Room,
+    ) -> Option<Found<'p, 't>> {
+        let slots = &mut room.0;
         let matched = match &self.machine {
-            Some(machine) => match machine.run(text, &mut slots) {
+            Some(machine) => match machine.run(text, slots) {
                 Outcome::Match => true,
                 Outcome::NoMatch => false,
-                Outcome::Unknown => self.search(text, &mut slots),
+                Outcome::Unknown => self.search(text, slots),
             },
-            None => self.search(text, &mut slots),
+            None => self.search(text, slots),
         };
         matched.then_some(Found { pattern: self, text, slots })
     }

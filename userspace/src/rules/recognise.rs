@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use super::condition;
 use super::pack::yaml::Wanted;
-use super::pattern::{CaptureKind, Found, Pattern, parse_ip};
+use super::pattern::{CaptureKind, Found, Pattern, Room, parse_ip};
 use super::rule::Condition;
 use crate::event::{Blame, Body, Event, EventKind, Fields, Record, SuricataAlert, Value};
+use crate::seeded::HashMap;
 
 /// The fields of a Suricata alert, in order.
 pub(super) const SURICATA_FIELDS: [&str; 12] = [
@@ -30,8 +31,12 @@ pub(super) struct Recogniser {
     /// In order of definition: the first that matches takes the line.
     patterns: Vec<LogPattern>,
     packs: Vec<LogPack>,
-    /// The programs that are named in full, sorted, each with all that reads its lines.
-    programs: Vec<(Box<[u8]>, Table)>,
+    /// The programs that are named in full, each with all that reads its lines.
+    programs: HashMap<Box<[u8]>, Table>,
+    /// The packs that name programs in part.
+    wild: Vec<usize>,
+    /// What reads the lines of programs that nobody names.
+    others: Table,
     alerts: Vec<AlertEvent>,
 }
 
@@ -131,28 +136,22 @@ impl Recogniser {
 
     /// Joins, for each program that is named in full, the packs that read it.
     pub(super) fn finish(&mut self) {
-        let mut names: Vec<Box<[u8]>> = Vec::new();
-        for pack in &self.packs {
-            if let Programs::Named(programs) = &pack.programs {
-                names.extend(programs.iter().filter_map(|program| match program {
-                    ProgramName::Exactly(name) => Some(name.clone()),
-                    ProgramName::Begins(_) | ProgramName::Ends(_) => None,
-                }));
-            }
-        }
-        names.sort();
-        names.dedup();
-        let joined = |name: &[u8]| {
-            let packs = self.packs.iter().filter(|pack| pack.programs.include(name));
+        let joined = |reads: &dyn Fn(&Programs) -> bool| {
+            let packs = self.packs.iter().filter(|pack| reads(&pack.programs));
             Table::join(&packs.map(|pack| &pack.table).collect::<Vec<_>>())
         };
-        self.programs = names
-            .into_iter()
-            .map(|name| {
-                let table = joined(&name);
-                (name, table)
-            })
-            .collect();
+        self.others = joined(&|programs| matches!(programs, Programs::Any));
+        for (at, pack) in self.packs.iter().enumerate() {
+            let Programs::Named(names) = &pack.programs else { continue };
+            for name in names {
+                if let ProgramName::Exactly(name) = name {
+                    let table = joined(&|programs| programs.include(name));
+                    self.programs.insert(name.clone(), table);
+                } else if self.wild.last() != Some(&at) {
+                    self.wild.push(at);
+                }
+            }
+        }
     }
 
     /// The first event that takes the record.
@@ -168,11 +167,14 @@ impl Recogniser {
     }
 
     /// Whether a pack names this program.
+    ///
+    /// No pack answers for the lines without a program, though some read them: they are everybody's.
     pub(super) fn knows(&self, program: &[u8]) -> bool {
-        self.packs.iter().any(|pack| match &pack.programs {
-            Programs::Any => false,
-            named @ Programs::Named(_) => named.include(program),
-        })
+        !program.is_empty()
+            && self.packs.iter().any(|pack| match &pack.programs {
+                Programs::Any => false,
+                named @ Programs::Named(_) => named.include(program),
+            })
     }
 
     /// Patterns that need the regex engine for every line.
@@ -196,8 +198,8 @@ impl Recogniser {
             .iter()
             .filter(|pack| pack.programs.include(program))
             .flat_map(|pack| pack.table.candidates(text))
-            .copied()
-            .find(|&index| self.patterns[index].pattern.find(text).is_some())
+            .map(|candidate| candidate.pattern)
+            .find(|&at| self.patterns[at].pattern.find(text, &mut Room::new()).is_some())
     }
 
     fn message<'l>(
@@ -207,26 +209,35 @@ impl Recogniser {
         text: &'l [u8],
     ) -> Option<Event<'l>> {
         let program = record.program.unwrap_or_default();
-        if let Ok(at) = self.programs.binary_search_by(|(name, _)| (**name).cmp(program)) {
-            return self.first_of(self.programs[at].1.candidates(text), kinds, record, text);
+        if let Some(table) = self.programs.get(program) {
+            return self.first_of(table, kinds, record, text);
+        }
+        if self.wild.iter().all(|&pack| !self.packs[pack].programs.include(program)) {
+            return self.first_of(&self.others, kinds, record, text);
         }
         let packs = self.packs.iter().filter(|pack| pack.programs.include(program));
-        packs
-            .map(|pack| pack.table.candidates(text))
-            .find_map(|candidates| self.first_of(candidates, kinds, record, text))
+        packs.map(|pack| &pack.table).find_map(|table| self.first_of(table, kinds, record, text))
     }
 
-    /// The event of the first of these patterns that matches.
+    /// The event of the first pattern in a table that matches.
     fn first_of<'l>(
         &'l self,
-        candidates: &[usize],
+        table: &Table,
         kinds: &'l [EventKind],
         record: &Record<'l>,
         text: &'l [u8],
     ) -> Option<Event<'l>> {
-        for &index in candidates {
-            let LogPattern { pattern, event, when } = &self.patterns[index];
-            let Some(found) = pattern.find(text) else { continue };
+        let head = Head::of(text);
+        let mut room = Room::new();
+        for candidate in table.candidates(text) {
+            if !candidate.prefix.begins(head) {
+                continue;
+            }
+            let LogPattern { pattern, event, when } = &self.patterns[candidate.pattern];
+            let Some(found) = pattern.find(text, &mut room) else { continue };
+            if when.is_empty() {
+                return Some(from_log(&kinds[*event], record, pattern, &found));
+            }
             let event = from_log(&kinds[*event], record, pattern, &found);
             if when.iter().all(|condition| condition.holds(&event.fields)) {
                 return Some(event);
@@ -300,6 +311,13 @@ fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
+    if digits.len() <= 19 {
+        // Too few to overflow.
+        let digits = digits.iter().map(|digit| u64::from(digit.wrapping_sub(b'0')));
+        return Some(
+            digits.fold(0_u64, |number, digit| number.wrapping_mul(10).wrapping_add(digit)),
+        );
+    }
     digits.iter().try_fold(0_u64, |number, digit| {
         number.checked_mul(10)?.checked_add(u64::from(digit.wrapping_sub(b'0')))
     })
@@ -331,46 +349,98 @@ fn alert_fields<'l>(alert: &'l SuricataAlert<'l>) -> Fields<'l> {
         .collect()
 }
 
+/// The first eight bytes of a line, with zeros where it is shorter.
+#[derive(Clone, Copy, Debug)]
+struct Head(u64);
+
+impl Head {
+    fn of(text: &[u8]) -> Self {
+        let head = text.first_chunk::<8>().copied().unwrap_or_else(|| {
+            let mut head = [0; 8];
+            head[..text.len()].copy_from_slice(text);
+            head
+        });
+        Self(u64::from_ne_bytes(head))
+    }
+}
+
+/// What a line must begin with to be worth a try, as far as its head shows it.
+#[derive(Clone, Copy, Debug)]
+struct Prefix {
+    head: u64,
+    mask: u64,
+}
+
+impl Prefix {
+    fn of(pattern: &Pattern) -> Self {
+        let prefix = pattern.prefix();
+        let shown = prefix.len().min(8);
+        let mut mask = [0; 8];
+        mask[..shown].fill(u8::MAX);
+        Self { head: Head::of(&prefix[..shown]).0, mask: u64::from_ne_bytes(mask) }
+    }
+
+    const fn begins(self, head: Head) -> bool {
+        (head.0 ^ self.head) & self.mask == 0
+    }
+}
+
+/// A pattern that can take a line with a certain first byte.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    prefix: Prefix,
+    /// Index into [`Recogniser::patterns`].
+    pattern: usize,
+}
+
 /// For each first byte, the patterns that can take a line that begins with it.
 #[derive(Debug)]
 struct Table {
-    /// For each byte, then for the empty line: where its patterns begin in `patterns`.
-    starts: Box<[usize; 258]>,
-    /// Indices into [`Recogniser::patterns`], ascending for each byte.
-    patterns: Vec<usize>,
+    /// For each byte, then for the empty line: where its patterns begin in `candidates`.
+    starts: Box<[u32; 258]>,
+    /// In order of definition for each byte.
+    candidates: Vec<Candidate>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { starts: Box::new([0; 258]), candidates: Vec::new() }
+    }
 }
 
 impl Table {
     fn new(all: &[LogPattern], range: std::ops::Range<usize>) -> Self {
-        Self::build(|byte| {
-            let takes = move |index: &usize| match byte {
-                Some(byte) => all[*index].pattern.can_begin_with(byte),
-                None => all[*index].pattern.can_be_empty(),
-            };
-            range.clone().filter(takes).collect()
+        let candidates: Vec<Candidate> = range
+            .map(|at| Candidate { prefix: Prefix::of(&all[at].pattern), pattern: at })
+            .collect();
+        Self::build(|byte, row| {
+            row.extend(candidates.iter().filter(|candidate| {
+                let pattern = &all[candidate.pattern].pattern;
+                byte.map_or_else(|| pattern.can_be_empty(), |byte| pattern.can_begin_with(byte))
+            }));
         })
     }
 
     fn join(tables: &[&Self]) -> Self {
-        Self::build(|byte| tables.iter().flat_map(|table| table.of(byte)).copied().collect())
+        Self::build(|byte, row| tables.iter().for_each(|table| row.extend(table.of(byte))))
     }
 
-    fn build(patterns_of: impl Fn(Option<u8>) -> Vec<usize>) -> Self {
-        let mut starts = Box::new([0; 258]);
-        let mut patterns = Vec::new();
+    fn build(add_row: impl Fn(Option<u8>, &mut Vec<Candidate>)) -> Self {
+        let mut table = Self::default();
         for slot in 0..257 {
-            patterns.extend(patterns_of(u8::try_from(slot).ok()));
-            starts[slot + 1] = patterns.len();
+            add_row(u8::try_from(slot).ok(), &mut table.candidates);
+            table.starts[slot + 1] = u32::try_from(table.candidates.len()).unwrap_or(u32::MAX);
         }
-        Self { starts, patterns }
+        table
     }
 
-    fn candidates(&self, text: &[u8]) -> &[usize] {
+    fn candidates(&self, text: &[u8]) -> &[Candidate] {
         self.of(text.first().copied())
     }
 
-    fn of(&self, byte: Option<u8>) -> &[usize] {
+    fn of(&self, byte: Option<u8>) -> &[Candidate] {
         let slot = byte.map_or(256, usize::from);
-        &self.patterns[self.starts[slot]..self.starts[slot + 1]]
+        let [from, to] = [self.starts[slot], self.starts[slot + 1]];
+        &self.candidates[from as usize..to as usize]
     }
 }

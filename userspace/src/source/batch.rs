@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::{Position, SourceId};
 use crate::event::{Line, Timestamp};
 
@@ -31,14 +33,14 @@ impl Batch {
 /// Lines in one buffer.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     ranges: Vec<Range<usize>>,
     taken: usize,
 }
 
 impl Lines {
     /// `ranges` of `bytes`, which took so many bytes in the source.
-    pub(super) fn new(bytes: Vec<u8>, ranges: Vec<Range<usize>>, taken: usize) -> Self {
+    pub(super) fn new(bytes: Bytes, ranges: Vec<Range<usize>>, taken: usize) -> Self {
         debug_assert!(ranges.iter().all(|range| range.end <= bytes.len()));
         Self { bytes, ranges, taken }
     }

@@ -296,7 +296,11 @@ mod tests {
         Batch {
             source: SourceId::new(source),
             arrived: Timestamp::now(),
-            lines: Lines::new(text.into(), std::iter::once(0..text.len()).collect(), text.len()),
+            lines: Lines::new(
+                text.to_owned().into(),
+                std::iter::once(0..text.len()).collect(),
+                text.len(),
+            ),
             position: Position::File { files: vec![], left: vec![], since: None },
             reports: vec![],
         }

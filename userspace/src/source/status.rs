@@ -90,6 +90,12 @@ impl SourceStatus {
         }
     }
 
+    /// Bytes handed to the engine since the start, and bytes that wait.
+    pub fn progress(&self) -> (u64, u64) {
+        let unread = self.unread.load(Relaxed).saturating_add(self.queued.load(Relaxed));
+        (self.bytes.load(Relaxed), unread)
+    }
+
     pub(super) fn set_state(&self, state: &State) {
         let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *current != *state {

@@ -12,8 +12,8 @@ use memchr::memchr;
 
 use super::lines::{LineCap, kept};
 
-/// Bytes read at once.
-const CHUNK: usize = 256 << 10;
+/// Bytes read at once: few enough that they are still in the second-level cache when they are looked at.
+const CHUNK: usize = 128 << 10;
 
 /// The lines of one input.
 pub struct WholeLines {
@@ -146,7 +146,8 @@ impl WholeLines {
     /// Reads to `at`, which is where the filled part ends.
     fn read_into(&mut self, at: usize) -> io::Result<usize> {
         while !self.ended {
-            match self.input.read(&mut self.buffer[at..]) {
+            let end = self.buffer.len().min(at + CHUNK);
+            match self.input.read(&mut self.buffer[at..end]) {
                 Ok(read) => {
                     self.ended = read == 0;
                     self.filled.end = at + read;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Transaction, TransactionBehavior, params};
 
-use super::effect::{AlertRecord, Effect, Evidence, OutboxEntry, Position};
+use super::effect::{AlertRecord, Allowed, Effect, Evidence, OutboxEntry, Position};
 use super::{Store, StoreError};
 use crate::event::{BanOrder, Target, Timestamp};
 
@@ -82,6 +82,10 @@ impl Writing<'_> {
             Effect::Alert(alert) => self.alert(alert),
             Effect::Counts { target, packets, bytes } => self.counts(*target, *packets, *bytes),
             Effect::Mail(entry) => self.entry(entry),
+            Effect::Allowed(allowed) => self.allow(allowed),
+            Effect::Disallowed { target } => {
+                self.execute("DELETE FROM allowed WHERE target = ?1", [target.to_string()])
+            }
         }
     }
 
@@ -184,6 +188,14 @@ impl Writing<'_> {
                 alert.withheld.map(|why| why.as_str()),
                 alert.evidence.stored(),
             ],
+        )
+    }
+
+    fn allow(&self, allowed: &Allowed) -> rusqlite::Result<()> {
+        let Allowed { target, since, expires } = allowed;
+        self.execute(
+            "INSERT OR REPLACE INTO allowed VALUES (?1, ?2, ?3)",
+            params![target.to_string(), since.as_micros(), expires.map(Timestamp::as_micros)],
         )
     }
 

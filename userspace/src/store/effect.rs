@@ -62,6 +62,24 @@ pub enum Effect {
     },
     /// Something to be mailed.
     Mail(OutboxEntry),
+    /// A person put a target on the allow list, or gave it another end there.
+    Allowed(Allowed),
+    /// A target that a person allowed is no longer on the allow list.
+    Disallowed {
+        /// Which.
+        target: Target,
+    },
+}
+
+/// A target that a person allowed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Allowed {
+    /// Which.
+    pub target: Target,
+    /// From when on.
+    pub since: Timestamp,
+    /// Until when; `None`: until it is taken off.
+    pub expires: Option<Timestamp>,
 }
 
 /// How far a source has been read.
@@ -170,7 +188,11 @@ impl Effect {
             }
             Self::Alert(alert) => alert.description.len() + alert.evidence.weight(),
             Self::Mail(entry) => entry.topic.len() + entry.notice.len(),
-            Self::Unbanned { .. } | Self::Lapsed { .. } | Self::Counts { .. } => 0,
+            Self::Unbanned { .. }
+            | Self::Lapsed { .. }
+            | Self::Counts { .. }
+            | Self::Allowed(_)
+            | Self::Disallowed { .. } => 0,
         };
         size_of::<Self>() + text
     }

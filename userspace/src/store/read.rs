@@ -6,7 +6,7 @@ use std::str::FromStr;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
-use super::effect::{Evidence, Position};
+use super::effect::{Allowed, Evidence, Position};
 use super::{StoreError, schema};
 use crate::event::{BanOrder, Target, Timestamp, Ttl};
 
@@ -183,6 +183,49 @@ impl Reader {
                 Ok(self.understood("offences", row, offences).map(&mut each))
             },
         )
+    }
+
+    /// What counts against exactly this target.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub fn offences_of(&self, target: Target) -> Result<Option<Offences>, StoreError> {
+        let mut found = None;
+        self.query(
+            "read offences",
+            "SELECT count, last FROM offences WHERE target = ?1",
+            [target.to_string()],
+            |row| {
+                let (count, last) = (row.get(0)?, Timestamp::from_micros(row.get(1)?));
+                found = Some(Offences { target, count, last });
+                Ok(Some(()))
+            },
+        )?;
+        Ok(found)
+    }
+
+    /// What people allowed, also what is over since.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says; a row that can't be understood is logged and left out.
+    pub fn allowed(&self) -> Result<Vec<Allowed>, StoreError> {
+        let mut allowed = Vec::new();
+        self.query(
+            "read the allow list",
+            "SELECT target, since, expires FROM allowed ORDER BY since, target",
+            [],
+            |row| {
+                let since = Timestamp::from_micros(row.get(1)?);
+                let expires = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_micros);
+                let entry =
+                    parsed::<Target>(row, 0)?.map(|target| Allowed { target, since, expires });
+                allowed.extend(self.understood("allowed", row, entry));
+                Ok(Some(()))
+            },
+        )?;
+        Ok(allowed)
     }
 
     /// How far each source has been read.

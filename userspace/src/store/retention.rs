@@ -67,6 +67,11 @@ impl Store {
                          (SELECT target FROM offences WHERE last < ?1 LIMIT ?2)",
                     now.saturating_sub(offences).as_micros(),
                 ),
+                (
+                    "DELETE FROM allowed WHERE target IN
+                         (SELECT target FROM allowed WHERE expires < ?1 LIMIT ?2)",
+                    now.as_micros(),
+                ),
             ] {
                 forgotten += transaction.prepare_cached(sql)?.execute(params![before, STEP])?;
             }

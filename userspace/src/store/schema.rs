@@ -34,7 +34,8 @@ const APPLICATION_ID: i64 = 0x5256_4c4e;
 ///
 /// Times are microseconds since the Unix epoch, targets text with prefix length, 64-bit identifiers
 /// are stored as the signed number with the same bits.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta (
         key TEXT PRIMARY KEY,
         value ANY NOT NULL
@@ -117,7 +118,16 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE INDEX mails_due ON mails (due) WHERE state = 'queued';
     CREATE INDEX mails_made ON mails (lane, made);
-"];
+",
+    "
+    -- Targets that a person allowed; expires NULL: until taken off.
+    CREATE TABLE allowed (
+        target TEXT PRIMARY KEY,
+        since INTEGER NOT NULL,
+        expires INTEGER
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 pub(super) fn open(state_dir: &Path) -> Result<(Store, Opened), StoreError> {
     // Only what we make is made private: a `state_dir` that is a shared directory keeps its mode.
@@ -307,10 +317,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);
         drop(connect(&path, MIGRATIONS).unwrap());
-        let steps = [MIGRATIONS[0], "CREATE TABLE half (a TEXT); CREATE TABLE meta (key TEXT);"];
+        let mut steps = MIGRATIONS.to_vec();
+        steps.push("CREATE TABLE half (a TEXT); CREATE TABLE meta (key TEXT);");
         assert!(connect(&path, &steps).is_err());
         let (connection, from) = connect(&path, MIGRATIONS).unwrap();
-        assert_eq!(from, 1);
+        assert_eq!(from, VERSION);
         assert!(connection.prepare("SELECT * FROM half").is_err());
     }
 }

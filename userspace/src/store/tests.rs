@@ -608,3 +608,19 @@ mod writer {
         assert_eq!(bans(&Store::open(dir.path()).unwrap().0).len(), 3);
     }
 }
+
+#[test]
+fn what_people_allowed_stays_until_it_is_taken_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let first = Allowed { target: target("198.51.100.7"), since: at(1), expires: None };
+    let second =
+        Allowed { target: target("2001:db8::/48"), since: at(2), expires: Some(at(3_602)) };
+    store.commit(&[Effect::Allowed(first), Effect::Allowed(second)]).unwrap();
+    assert_eq!(store.read().allowed().unwrap(), [first, second]);
+    let again = Allowed { expires: Some(at(9)), since: at(3), ..first };
+    store.commit(&[Effect::Allowed(again), Effect::Disallowed { target: second.target }]).unwrap();
+    drop(store);
+    let (store, _) = Store::open(dir.path()).unwrap();
+    assert_eq!(store.read().allowed().unwrap(), [again]);
+}

@@ -236,7 +236,11 @@ fn essence(effect: Effect) -> Option<Effect> {
         Effect::Banned { order, evidence: _ } => {
             Some(Effect::Banned { order, evidence: Evidence::default() })
         }
-        Effect::Position(_) | Effect::Unbanned { .. } | Effect::Lapsed { .. } => Some(effect),
+        Effect::Position(_)
+        | Effect::Unbanned { .. }
+        | Effect::Lapsed { .. }
+        | Effect::Allowed(_)
+        | Effect::Disallowed { .. } => Some(effect),
         Effect::Late { .. } | Effect::Alert(_) | Effect::Counts { .. } | Effect::Mail(_) => None,
     }
 }

@@ -14,29 +14,29 @@ pub(in crate::rules) fn parse_ip(text: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(literal).ok()?.parse().ok().map(crate::event::canonical)
 }
 
-/// The standard library's grammar (four decimals, no leading zeros), at a fifth of its price: this runs on
+/// The standard library's grammar (four decimals, no leading zeros), at a tenth of its price: this runs on
 /// nearly every line.
 fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0_u8; 4];
-    let mut octet = 0;
-    let mut digits = 0;
-    for &byte in text {
-        if byte == b'.' {
-            if digits == 0 || octet == 3 {
-                return None;
-            }
-            octet += 1;
-            digits = 0;
-        } else {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 || (digits > 0 && octets[octet] == 0) {
-                return None;
-            }
-            octets[octet] = octets[octet].checked_mul(10)?.checked_add(digit)?;
-            digits += 1;
-        }
+    let (first, text) = octet(text)?;
+    let (second, text) = octet(text.strip_prefix(b".")?)?;
+    let (third, text) = octet(text.strip_prefix(b".")?)?;
+    let (fourth, text) = octet(text.strip_prefix(b".")?)?;
+    text.is_empty().then(|| Ipv4Addr::new(first, second, third, fourth))
+}
+
+/// The decimal that `text` begins with, and what follows it.
+#[inline]
+fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |at: usize| text.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|it| *it <= 9);
+    let first = digit(0)?;
+    let Some(second) = digit(1) else { return Some((first, &text[1..])) };
+    if first == 0 {
+        return None;
     }
-    (octet == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
+    let two = 10 * first + second;
+    let Some(third) = digit(2) else { return Some((two, &text[2..])) };
+    // A fourth digit is no dot.
+    Some((two.checked_mul(10)?.checked_add(third)?, &text[3..]))
 }
 
 #[cfg(test)]

@@ -209,15 +209,29 @@ fn made_up_patterns_match_as_the_regex_engine_does() {
 }
 
 #[test]
+fn a_capture_on_a_way_that_failed_is_forgotten() {
+    for (text, line) in [
+        ("^a?(?<x>b)?(?:c|abd)$", &b"abd"[..]),
+        ("^(?:ab)?(?<x>c)?(?:d|abce)$", b"abce"),
+        ("^[ab]*(?:(?<x>c)|(?<y>bc))d$", b"abcd"),
+        ("^[ab]*(?:(?<x>bc)d|b(?<y>c)e)$", b"abbce"),
+    ] {
+        let pattern = Pattern::new(text).unwrap();
+        assert!(compare(&pattern, line), "{text}");
+    }
+}
+
+#[test]
 fn a_line_that_costs_too_much_is_left_to_the_regex_engine() {
     let pattern = Pattern::new("^(?<a>.*) x(?<b>.*) y(?<c>.*) z$").unwrap();
     let line = b" x y".repeat(2000);
     let mut slots = [UNSET; 2 * CAPTURES];
     assert_eq!(pattern.machine.as_ref().unwrap().run(&line, &mut slots), Outcome::Unknown);
-    assert!(pattern.find(&line).is_none());
+    let mut room = Room::new();
+    assert!(pattern.find(&line, &mut room).is_none());
     let mut line = line;
     line.extend(b" z");
-    let found = pattern.find(&line).unwrap();
+    let found = pattern.find(&line, &mut room).unwrap();
     assert_eq!(found.text(2), Some(&b""[..]));
 }
 
@@ -225,7 +239,8 @@ fn a_line_that_costs_too_much_is_left_to_the_regex_engine() {
 fn patterns_beyond_the_fast_matcher_run_on_the_regex_engine() {
     let pattern = Pattern::new(r"^(?:ab)+ (?<word>c.*?) d(?<n>[0-9]+)$").unwrap();
     assert!(pattern.machine.is_none());
-    assert!(pattern.find(b"abab").is_none());
-    let found = pattern.find(b"abab cx d1 d22").unwrap();
+    let mut room = Room::new();
+    assert!(pattern.find(b"abab", &mut room).is_none());
+    let found = pattern.find(b"abab cx d1 d22", &mut room).unwrap();
     assert_eq!((found.text(0), found.text(1)), (Some(&b"cx d1"[..]), Some(&b"22"[..])));
 }

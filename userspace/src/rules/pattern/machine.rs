@@ -6,13 +6,23 @@
 //! back, and one followed by a literal looks for that literal from the right. What is left of
 //! backtracking is paid from a budget in proportion to the line; when that is used up, the caller asks
 //! the regex engine, which is linear on every line.
+//!
+//! A capture is set wherever the way leads through it, and each choice forgets those on the way that it
+//! leaves. So nothing has to be cleared before a run, and nothing put back after a way that failed.
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::set::ByteSet;
+use crate::event::position;
 
 /// Named captures that a pattern can have.
 pub(super) const CAPTURES: usize = 12;
+
+/// Below it, memchr takes longer to set out than to look byte by byte.
+const SHORT: usize = 32;
 
 /// No such offset: the capture took no part in the match.
 pub(super) const UNSET: usize = usize::MAX;
@@ -44,6 +54,9 @@ enum Step {
     Save(usize),
     /// As many as there are; nothing that follows could begin with one of them, so none is given back.
     Take(Run),
+    /// The same as a capture, whose slots these are: in place of a `Save`, before the `Take` and the `Save`
+    /// that it does the work of.
+    Field(usize, Run),
     /// As many as there are, then fewer, until what follows matches.
     Give(Run, Option<Needle>),
     /// What follows; where that doesn't match, the steps from there on.
@@ -62,8 +75,9 @@ struct Choice {
     /// What each way can begin with.
     this: Start,
     other: Start,
-    /// Captures lie on this way: where it fails they are forgotten.
-    saves: bool,
+    /// The offsets that are noted on one way only.
+    this_slots: Range<usize>,
+    other_slots: Range<usize>,
 }
 
 /// What the rest of a pattern can begin with.
@@ -74,12 +88,11 @@ struct Start {
     empty: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Run {
-    table: Box<[bool; 256]>,
-    set: ByteSet,
-    /// The set is every byte but this one, and the run is likely to be long: look for that one instead
-    /// of testing each byte.
+    /// Which bytes are in the set.
+    table: Arc<[bool; 256]>,
+    /// The set is every byte but this one: look for that one instead of testing each byte.
     stop: Option<u8>,
     min: usize,
     max: usize,
@@ -95,7 +108,7 @@ struct Needle {
 impl Machine {
     /// Compiles; `None` for what needs the regex engine. `slot` says which slot pair a capture index has.
     pub(super) fn compile(hir: &Hir, slot: &dyn Fn(u32) -> Option<usize>) -> Option<Self> {
-        let mut compiler = Compiler { steps: Vec::new(), slot };
+        let mut compiler = Compiler { steps: Vec::new(), sets: Vec::new(), slot };
         compiler.emit(hir)?;
         compiler.steps.push(Step::Match);
         Some(compiler.finish())
@@ -106,18 +119,20 @@ impl Machine {
         self.first
     }
 
-    /// Matches from the start of `text`. On a match, `slots` holds the captures; else it holds anything.
+    /// The literal that every match begins with; empty where there is none.
+    pub(super) fn prefix(&self) -> &[u8] {
+        match self.steps.first() {
+            Some(Step::Literal(literal)) => literal,
+            _ => &[],
+        }
+    }
+
+    /// Matches from the start of `text`. On a match, the slots of this pattern's captures are set; else,
+    /// and beyond these, they hold anything.
     pub(super) fn run(&self, text: &[u8], slots: &mut Slots) -> Outcome {
-        // Most patterns that are tried fail right here.
-        let (from, at) = match self.steps.first() {
-            Some(Step::Literal(literal)) if !text.starts_with(literal) => return Outcome::NoMatch,
-            Some(Step::Literal(literal)) => (1, literal.len()),
-            _ => (0, 0),
-        };
-        *slots = [UNSET; 2 * CAPTURES];
         let mut attempt =
             Attempt { steps: &self.steps, text, slots, budget: 16 * text.len() + 1024 };
-        match attempt.go(from, at) {
+        match attempt.go(0, 0) {
             Ok(true) => Outcome::Match,
             Ok(false) => Outcome::NoMatch,
             Err(Spent) => Outcome::Unknown,
@@ -140,7 +155,7 @@ impl Attempt<'_> {
         loop {
             match &self.steps[pc] {
                 Step::Literal(literal) => {
-                    if !self.text[at..].starts_with(literal) {
+                    if !begins_with(&self.text[at..], literal) {
                         return Ok(false);
                     }
                     at += literal.len();
@@ -154,21 +169,34 @@ impl Attempt<'_> {
                     self.spend(taken)?;
                     at += taken;
                 }
+                Step::Field(slot, run) => {
+                    let taken = run.extent(&self.text[at..]);
+                    if taken < run.min {
+                        return Ok(false);
+                    }
+                    self.spend(taken)?;
+                    self.slots[*slot] = at;
+                    at += taken;
+                    self.slots[*slot + 1] = at;
+                    pc += 2;
+                }
                 Step::Give(run, needle) => {
                     return self.give(pc + 1, at, run, needle.as_ref());
                 }
                 Step::Either(choice) => {
                     let next = self.text.get(at).copied();
                     if choice.this.admits(next) {
-                        if choice.other.admits(next) {
-                            if self.either(choice, pc + 1, at)? {
-                                return Ok(true);
-                            }
-                        } else {
+                        self.forget(&choice.other_slots);
+                        if !choice.other.admits(next) {
                             pc += 1;
                             continue;
                         }
+                        self.spend(1)?;
+                        if self.go(pc + 1, at)? {
+                            return Ok(true);
+                        }
                     }
+                    self.forget(&choice.this_slots);
                     pc = choice.otherwise;
                     continue;
                 }
@@ -187,18 +215,10 @@ impl Attempt<'_> {
         }
     }
 
-    /// The first way of a choice.
-    fn either(&mut self, choice: &Choice, this: usize, at: usize) -> Result<bool, Spent> {
-        self.spend(1)?;
-        if !choice.saves {
-            return self.go(this, at);
+    fn forget(&mut self, slots: &Range<usize>) {
+        for slot in slots.clone() {
+            self.slots[slot] = UNSET;
         }
-        let before = *self.slots;
-        let matched = self.go(this, at)?;
-        if !matched {
-            *self.slots = before;
-        }
-        Ok(matched)
     }
 
     fn give(
@@ -254,10 +274,8 @@ impl Run {
     fn new(set: ByteSet, min: u32, max: Option<u32>) -> Self {
         let width = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
         Self {
-            table: set.table(),
-            set,
-            // What ends at a space is a word, so short.
-            stop: set.all_but().filter(|&byte| byte != b' '),
+            table: set.table().into(),
+            stop: set.all_but(),
             min: width(min),
             max: max.map_or(usize::MAX, width),
         }
@@ -267,7 +285,13 @@ impl Run {
     fn extent(&self, text: &[u8]) -> usize {
         let text = &text[..text.len().min(self.max)];
         if let Some(stop) = self.stop {
-            return memchr::memchr(stop, text).unwrap_or(text.len());
+            // What ends at a space is a word, so short.
+            let found = if stop == b' ' || text.len() < SHORT {
+                position(text, stop)
+            } else {
+                memchr::memchr(stop, text)
+            };
+            return found.unwrap_or(text.len());
         }
         text.iter().position(|&byte| !self.table[usize::from(byte)]).unwrap_or(text.len())
     }
@@ -288,7 +312,7 @@ impl Needle {
         let mut window = text.get(lowest + self.probe..)?;
         window = &window[..window.len().min(highest - lowest + 1)];
         while let Some(found) = memchr::memrchr(probe, window) {
-            if text[lowest + found..].starts_with(&self.literal) {
+            if begins_with(&text[lowest + found..], &self.literal) {
                 return Some(lowest + found);
             }
             window = &window[..found];
@@ -297,8 +321,28 @@ impl Needle {
     }
 }
 
+/// `starts_with`, without calling `memcmp` for a word or two.
+#[inline]
+fn begins_with(text: &[u8], literal: &[u8]) -> bool {
+    let Some(text) = text.get(..literal.len()) else { return false };
+    let (text_words, text_rest) = text.as_chunks::<8>();
+    let (words, rest) = literal.as_chunks::<8>();
+    for (mine, theirs) in words.iter().zip(text_words) {
+        if u64::from_ne_bytes(*mine) != u64::from_ne_bytes(*theirs) {
+            return false;
+        }
+    }
+    match (literal.last_chunk::<8>(), text.last_chunk::<8>()) {
+        // The last word, some of it once more.
+        (Some(mine), Some(theirs)) => u64::from_ne_bytes(*mine) == u64::from_ne_bytes(*theirs),
+        _ => rest.iter().zip(text_rest).all(|(mine, theirs)| mine == theirs),
+    }
+}
+
 struct Compiler<'a> {
     steps: Vec<Step>,
+    /// The set of each run, in order.
+    sets: Vec<ByteSet>,
     slot: &'a dyn Fn(u32) -> Option<usize>,
 }
 
@@ -321,7 +365,8 @@ impl Compiler<'_> {
                     _ if repetition.greedy && (min, max) == (0, Some(1)) => {
                         let choice = self.choice();
                         self.emit(&repetition.sub)?;
-                        self.otherwise(choice);
+                        let end = self.steps.len();
+                        self.otherwise(choice, end, end);
                     }
                     _ => return None,
                 }
@@ -348,18 +393,19 @@ impl Compiler<'_> {
 
     fn alternation(&mut self, subs: &[Hir]) -> Option<()> {
         let (last, others) = subs.split_last()?;
-        let mut exits = Vec::with_capacity(others.len());
+        // The choice before each way, and the jump after it.
+        let mut ways = Vec::with_capacity(others.len());
         for sub in others {
             let choice = self.choice();
             self.emit(sub)?;
-            exits.push(self.steps.len());
+            ways.push((choice, self.steps.len()));
             self.steps.push(Step::Jump(0));
-            self.otherwise(choice);
         }
         self.emit(last)?;
         let end = self.steps.len();
-        for exit in exits {
+        for (choice, exit) in ways {
             self.steps[exit] = Step::Jump(end);
+            self.otherwise(choice, exit + 1, end);
         }
         Some(())
     }
@@ -369,11 +415,27 @@ impl Compiler<'_> {
         self.steps.len() - 1
     }
 
-    fn otherwise(&mut self, choice: usize) {
-        let otherwise = self.steps.len();
-        let saves = self.steps[choice..].iter().any(|step| matches!(step, Step::Save(_)));
-        self.steps[choice] =
-            Step::Either(Box::new(Choice { otherwise, saves, ..Choice::default() }));
+    /// The other way of a choice begins at `otherwise`; both have ended at `end`.
+    fn otherwise(&mut self, choice: usize, otherwise: usize, end: usize) {
+        let this_slots = self.slots(choice..otherwise);
+        let other_slots = self.slots(otherwise..end);
+        let choice = &mut self.steps[choice];
+        *choice = Step::Either(Box::new(Choice {
+            otherwise,
+            this_slots,
+            other_slots,
+            ..Choice::default()
+        }));
+    }
+
+    /// The slots that these steps set: groups are numbered as they open, so they are neighbours.
+    fn slots(&self, steps: Range<usize>) -> Range<usize> {
+        let slots = self.steps[steps].iter().filter_map(|step| match step {
+            Step::Save(slot) => Some(*slot),
+            _ => None,
+        });
+        let first = slots.clone().min().unwrap_or(0);
+        first..slots.max().map_or(0, |last| last + 1)
     }
 
     fn run(&mut self, class: &Class, min: u32, max: Option<u32>) -> Option<()> {
@@ -382,6 +444,7 @@ impl Compiler<'_> {
     }
 
     fn push_run(&mut self, set: ByteSet, min: u32, max: Option<u32>) {
+        self.sets.push(set);
         self.steps.push(Step::Give(Run::new(set, min, max), None));
     }
 
@@ -401,15 +464,18 @@ impl Compiler<'_> {
                 }
                 Step::Save(slot) => (Step::Save(slot), next),
                 Step::Take(run) | Step::Give(run, _) => {
-                    let only = Start { bytes: run.set, empty: false };
+                    let set = self.sets.pop().unwrap_or(ByteSet::ALL);
+                    let only = Start { bytes: set, empty: false };
                     let start = if run.min == 0 { only.or(next) } else { only };
-                    let step = if run.set.meets(next.bytes) {
+                    let step = if set.meets(next.bytes) {
                         Step::Give(run, self.needle(pc + 1))
                     } else {
                         Step::Take(run)
                     };
                     (step, start)
                 }
+                // Made below, of what has been passed.
+                step @ Step::Field(..) => (step, next),
                 Step::Either(choice) => {
                     let other = starts[choice.otherwise];
                     (
@@ -422,6 +488,14 @@ impl Compiler<'_> {
                     (step, Start { bytes: ByteSet::default(), empty: true })
                 }
             };
+        }
+        for pc in 2..end {
+            // Nothing jumps between the three: a choice would stand there.
+            if let [Step::Save(slot), Step::Take(run), Step::Save(after)] = &self.steps[pc - 2..=pc]
+                && *after == *slot + 1
+            {
+                self.steps[pc - 2] = Step::Field(*slot, run.clone());
+            }
         }
         Machine { first: starts[0].bytes, steps: self.steps.into() }
     }

@@ -46,6 +46,17 @@ fn every_test_inside_them_passes_as_far_as_recognition_goes() {
 }
 
 #[test]
+fn each_ends_with_its_tests() {
+    for (file, text) in BUILTIN {
+        let tests = text.strip_prefix(without_tests(text)).unwrap();
+        assert!(tests.starts_with("tests:\n"), "{file}");
+        let keys = tests.lines().filter(|line| line.starts_with(|c: char| c.is_alphabetic()));
+        assert_eq!(keys.collect::<Vec<_>>(), ["tests:"], "{file}: what follows its tests is lost");
+        assert!(!compile::tests(&Text::new(file, text)).is_empty(), "{file}");
+    }
+}
+
+#[test]
 fn every_pattern_and_every_rule_has_a_test() {
     let packs = packs();
     let mut patterns = BTreeSet::new();
@@ -148,10 +159,10 @@ fn knows_the_programs_that_packs_name() {
     for program in ["sshd", "sshd-session", "sudo", "su"] {
         assert!(packs.knows_program(program.as_bytes()), "{program}");
     }
-    for program in ["", "nginx", "sshd2"] {
+    for program in ["", "webapp", "sshd2"] {
         assert!(!packs.knows_program(program.as_bytes()), "{program}");
     }
     // PAM speaks under any name.
-    let pam = record("nginx", b"pam_unix(nginx:auth): check pass; user unknown");
+    let pam = record("webapp", b"pam_unix(webapp:auth): check pass; user unknown");
     assert_eq!(packs.recognise(&pam).unwrap().kind.name, "user-unknown");
 }

@@ -261,7 +261,7 @@ impl Reader {
             return Step::End;
         }
         self.advance(&bytes[lead..split.consumed]);
-        let lines = Lines::new(bytes, split.ranges, split.consumed - lead);
+        let lines = Lines::new(bytes.into(), split.ranges, split.consumed - lead);
         Step::Lines { lines, overlong: split.overlong, cut: split.cut }
     }
 
@@ -278,7 +278,7 @@ impl Reader {
         self.mode = Mode::Lines;
         let kept = kept(&line, cap);
         let taken = usize::try_from(length + 1).unwrap_or(usize::MAX);
-        let lines = Lines::new(line, iter::once(0..kept).collect(), taken);
+        let lines = Lines::new(line.into(), iter::once(0..kept).collect(), taken);
         Step::Lines { lines, overlong: 1, cut: length.saturating_sub(cap.bytes() as u64) }
     }
 

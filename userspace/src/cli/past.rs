@@ -1,0 +1,158 @@
+//! The past, as `history` and `show` print it.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::event::{Target, Timestamp};
+use crate::mail::visible;
+use crate::store::{HistoryEntry, HistoryKind};
+
+/// Characters of a log line or reason.
+const TEXT: usize = 400;
+
+/// One entry, as `--json` prints it. What a kind doesn't have is null.
+#[derive(Debug, Serialize)]
+pub(super) struct Entry {
+    time: String,
+    kind: &'static str,
+    target: Option<Target>,
+    origin: Option<String>,
+    rule: Option<u32>,
+    level: Option<u8>,
+    reason: Option<String>,
+    expires: Option<String>,
+    offences: Option<u32>,
+    dropped_packets: Option<u64>,
+    dropped_bytes: Option<u64>,
+    withheld: Option<String>,
+    evidence: Vec<String>,
+}
+
+impl From<HistoryEntry> for Entry {
+    fn from(entry: HistoryEntry) -> Self {
+        let time = |time: Timestamp| time.to_string();
+        Self {
+            time: time(entry.at),
+            kind: entry.kind.as_str(),
+            target: entry.target,
+            origin: entry.origin,
+            rule: entry.rule,
+            level: entry.level,
+            reason: entry.reason,
+            expires: entry.expires.map(time),
+            offences: entry.offences,
+            dropped_packets: entry.packets,
+            dropped_bytes: entry.bytes,
+            withheld: entry.withheld,
+            evidence: entry.evidence.lines().to_vec(),
+        }
+    }
+}
+
+/// One line of words; `named`: with the target.
+pub(super) fn write(out: &mut impl Write, entry: &HistoryEntry, named: bool) -> io::Result<()> {
+    write!(out, "{}  {:<5}", seconds(entry.at), entry.kind.as_str())?;
+    if named {
+        let target = entry.target.map_or_else(|| "-".to_owned(), |target| target.to_string());
+        write!(out, "  {target:<18}")?;
+    }
+    if let Some(level) = entry.level {
+        write!(out, "  level {level}")?;
+    }
+    match (entry.rule, entry.origin.as_deref(), entry.kind) {
+        (_, Some(by), HistoryKind::Unban) => write!(out, "  by {by}")?,
+        (Some(rule), _, _) => write!(out, "  rule {rule}")?,
+        (None, Some("rule"), _) => write!(out, "  by its score")?,
+        (None, Some(origin), _) => write!(out, "  by {}", visible(origin, TEXT))?,
+        (None, None, _) => {}
+    }
+    match entry.kind {
+        HistoryKind::Ban | HistoryKind::Late => match entry.expires {
+            Some(expires) => write!(out, "  until {}", seconds(expires))?,
+            None => write!(out, "  until lifted")?,
+        },
+        HistoryKind::Unban | HistoryKind::Lapse => {
+            write!(out, "  {} packets dropped", entry.packets.unwrap_or(0))?;
+        }
+        HistoryKind::Alert => {}
+    }
+    if let (Some(reason), false) = (&entry.reason, is_end(entry.kind)) {
+        write!(out, "  {}", visible(reason, TEXT))?;
+    }
+    if let Some(why) = &entry.withheld {
+        write!(out, "  (not banned: {})", visible(why, TEXT))?;
+    }
+    writeln!(out)
+}
+
+/// A log line, as evidence.
+pub(super) fn write_line(out: &mut impl Write, line: &str) -> io::Result<()> {
+    writeln!(out, "    {}", visible(line, TEXT))
+}
+
+const fn is_end(kind: HistoryKind) -> bool {
+    matches!(kind, HistoryKind::Unban | HistoryKind::Lapse)
+}
+
+/// Microseconds are for programs.
+fn seconds(time: Timestamp) -> String {
+    Timestamp::from_secs(time.as_micros().div_euclid(1_000_000)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Evidence;
+
+    fn entry(kind: HistoryKind) -> HistoryEntry {
+        HistoryEntry {
+            id: 1,
+            at: Timestamp::from_micros(1_700_000_000_123_456),
+            kind,
+            target: Some("198.51.100.7".parse().unwrap()),
+            origin: Some("rule".to_owned()),
+            rule: Some(5720),
+            level: Some(10),
+            reason: Some("sshd brute force".to_owned()),
+            expires: Some(Timestamp::from_secs(1_700_000_300)),
+            offences: Some(1),
+            packets: None,
+            bytes: None,
+            withheld: None,
+            evidence: Evidence::default(),
+        }
+    }
+
+    fn written(entry: &HistoryEntry, named: bool) -> String {
+        let mut out = Vec::new();
+        write(&mut out, entry, named).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_kind_reads_well_on_one_line() {
+        assert_eq!(
+            written(&entry(HistoryKind::Ban), true),
+            "2023-11-14T22:13:20Z  ban    198.51.100.7/32     level 10  rule 5720  until 2023-11-14T22:18:20Z  sshd brute force\n"
+        );
+        let unban = HistoryEntry {
+            origin: Some("hand".to_owned()),
+            packets: Some(17),
+            ..entry(HistoryKind::Unban)
+        };
+        assert_eq!(
+            written(&unban, false),
+            "2023-11-14T22:13:20Z  unban  level 10  by hand  17 packets dropped\n"
+        );
+        let score = HistoryEntry { rule: None, level: None, ..entry(HistoryKind::Ban) };
+        assert!(written(&score, false).contains("by its score"));
+        let alert = HistoryEntry {
+            reason: Some("from \x1b[2J".to_owned()),
+            withheld: Some("live-session".to_owned()),
+            ..entry(HistoryKind::Alert)
+        };
+        let alert = written(&alert, false);
+        assert!(alert.ends_with("from \\x1b[2J  (not banned: live-session)\n"), "{alert}");
+    }
+}

@@ -1,0 +1,153 @@
+//! `ravelin show`: one offender's story, from the database, and from the daemon or the pinned maps what
+//! holds at this moment.
+
+use std::collections::HashSet;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::args::Show;
+use super::{Done, list, past, setup, table};
+use crate::config::Config;
+use crate::control::{AllowedEntry, ListedBan, Request, Response, Shown};
+use crate::event::{Target, Timestamp};
+use crate::mail::visible;
+use crate::store::{HistoryEntry, HistoryFilter, Reader};
+
+pub(super) fn run(config: Option<&Path>, args: &Show) -> anyhow::Result<Done> {
+    let config = setup::standing_config(config)?;
+    let target = args.target;
+    let now = match setup::ask(&config, &Request::Show { target })? {
+        Some(Response::Shown(shown)) => *shown,
+        Some(other) => return Err(setup::unexpected("show", &other)),
+        None => without_daemon(&config, target)?,
+    };
+    let reader = Reader::open(&config.state_dir)?;
+    let filter = HistoryFilter {
+        target: Some(target),
+        limit: (args.limit > 0).then_some(args.limit),
+        ..HistoryFilter::default()
+    };
+    let mut history = reader.history(&filter)?;
+    history.reverse();
+    let offences = reader.offences_of(target)?;
+    let offences = offences
+        .map(|offences| Offences { count: offences.count, last: offences.last.to_string() });
+
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.json {
+        let history = history.into_iter().map(past::Entry::from).collect();
+        let Shown { ban, wider, allowed } = now;
+        let story = Story { target, ban, wider, allowed, offences, history };
+        serde_json::to_writer_pretty(&mut out, &story)?;
+        writeln!(out)?;
+    } else {
+        print(&mut out, target, &now, offences.as_ref(), &history)?;
+    }
+    out.flush()?;
+    Ok(Done::Well)
+}
+
+/// `show --json`.
+#[derive(Serialize)]
+struct Story {
+    target: Target,
+    ban: Option<ListedBan>,
+    wider: Option<ListedBan>,
+    allowed: Option<AllowedEntry>,
+    offences: Option<Offences>,
+    history: Vec<past::Entry>,
+}
+
+/// What counts against it.
+#[derive(Serialize)]
+struct Offences {
+    count: u32,
+    last: String,
+}
+
+fn print(
+    out: &mut impl Write,
+    target: Target,
+    now: &Shown,
+    offences: Option<&Offences>,
+    history: &[HistoryEntry],
+) -> io::Result<()> {
+    let time = Timestamp::now();
+    match (&now.ban, &now.wider) {
+        (None, None) => writeln!(out, "{target} is not banned.")?,
+        (None, Some(wider)) => writeln!(
+            out,
+            "{target} has no ban of its own, but lies in {}, which is banned.",
+            wider.target
+        )?,
+        (Some(ban), _) => print_ban(out, ban, time)?,
+    }
+    if let Some(wider) = &now.wider {
+        print_ban(out, wider, time)?;
+    }
+    if let Some(entry) = &now.allowed {
+        let until = match &entry.expires {
+            Some(expires) => format!(" until {expires}"),
+            None => String::new(),
+        };
+        writeln!(out, "It is never banned{until}: {} is allowed ({}).", entry.target, entry.why)?;
+    }
+    if let Some(Offences { count, last }) = offences {
+        let bans = if *count == 1 { "ban counts" } else { "bans count" };
+        writeln!(out, "{count} {bans} against it, the last of {last}.")?;
+    }
+    if history.is_empty() {
+        return writeln!(out, "Nothing is remembered of it.");
+    }
+    writeln!(out, "\nHistory, newest last:")?;
+    // An alert's lines are also its ban's.
+    let mut told: HashSet<&str> = HashSet::new();
+    for entry in history {
+        past::write(out, entry, false)?;
+        for line in entry.evidence.lines() {
+            if told.insert(line) {
+                past::write_line(out, line)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn print_ban(out: &mut impl Write, ban: &ListedBan, now: Timestamp) -> io::Result<()> {
+    let until = match &ban.expires {
+        Some(expires) => format!("until {expires} ({} left)", table::left(expires, now)),
+        None => "until lifted".to_owned(),
+    };
+    let by = match (ban.rule, ban.level) {
+        (Some(rule), Some(level)) => format!("rule {rule}, level {level}"),
+        (Some(rule), None) => format!("rule {rule}"),
+        (None, _) if ban.origin == "rule" => "its score".to_owned(),
+        (None, _) => ban.origin.clone(),
+    };
+    writeln!(
+        out,
+        "{} is banned {until}, by {by}: {}; {} packets dropped.",
+        ban.target,
+        visible(&ban.reason, 200),
+        table::grouped(ban.dropped_packets)
+    )
+}
+
+/// What the kernel enforces by itself, and what database and configuration say of it.
+fn without_daemon(config: &Config, target: Target) -> anyhow::Result<Shown> {
+    // Without pinned maps nobody is banned.
+    let bans = list::without_daemon(config).unwrap_or_default();
+    let mut shown = Shown::default();
+    for ban in bans {
+        if ban.target == target {
+            shown.ban = Some(ban);
+        } else if ban.target.covers(target) {
+            shown.wider = Some(ban);
+        }
+    }
+    let allowed = super::allow::without_daemon(config)?;
+    shown.allowed = allowed.into_iter().find(|entry| entry.target.covers(target));
+    Ok(shown)
+}

@@ -1,0 +1,85 @@
+//! What of an outcome is worth telling people, and what worth remembering.
+
+use crate::engine::Outcome;
+use crate::event::{Fields, Value, Verdict};
+use crate::mail::{self, AlertNotice, Notice};
+use crate::store::{AlertRecord, Evidence};
+
+/// Alerts from this level on are kept in the history.
+const HISTORY_LEVEL: u8 = 7;
+
+/// What is worth telling people of an outcome: its alerts, with what was done.
+pub(super) fn notices(
+    outcome: &Outcome<'_>,
+    source: String,
+    host: Option<String>,
+    evidence: &Evidence,
+    level: u8,
+) -> Vec<Notice> {
+    let done = match &outcome.verdict {
+        Verdict::Ban(order) => mail::Outcome::Banned {
+            target: order.target,
+            since: order.since,
+            until: order.expires(),
+            reason: order.rule.is_none().then(|| order.reason.clone()),
+            offences: order.offences,
+        },
+        Verdict::Withheld(why) => mail::Outcome::Withheld { why: why.as_str().to_owned() },
+        Verdict::Nothing | Verdict::Lapsed(_) => mail::Outcome::Nothing,
+    };
+    let told = outcome
+        .fired
+        .alerts
+        .iter()
+        .filter(|alert| alert.rule.level >= level || alert.rule.mail == Some(true));
+    told.map(|alert| {
+        Notice::Alert(AlertNotice {
+            at: outcome.time,
+            host: host.clone(),
+            source: source.clone(),
+            rule: alert.rule.id,
+            level: alert.rule.level,
+            description: alert.rule.description.clone(),
+            count: alert.count,
+            offender: outcome.offence.offender,
+            fields: outcome.event.as_ref().map(|event| fields(&event.fields)).unwrap_or_default(),
+            outcome: done.clone(),
+            evidence: evidence.clone(),
+            mail: alert.rule.mail,
+        })
+    })
+    .collect()
+}
+
+fn fields(fields: &Fields<'_>) -> Vec<(String, String)> {
+    fields
+        .iter()
+        .map(|(name, value)| {
+            let value = match value {
+                Value::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                Value::Number(number) => number.to_string(),
+                Value::Addr(addr) => addr.to_string(),
+            };
+            ((*name).to_owned(), value)
+        })
+        .collect()
+}
+
+/// What is worth remembering of an outcome.
+pub(super) fn records(outcome: &Outcome<'_>, evidence: &Evidence) -> Vec<AlertRecord> {
+    let withheld = match &outcome.verdict {
+        Verdict::Withheld(why) => Some(*why),
+        _ => None,
+    };
+    let kept = outcome.fired.alerts.iter().filter(|alert| alert.rule.level >= HISTORY_LEVEL);
+    kept.map(|alert| AlertRecord {
+        at: outcome.time,
+        target: outcome.target,
+        rule: Some(alert.rule.id),
+        level: Some(alert.rule.level),
+        description: alert.rule.description.clone(),
+        withheld,
+        evidence: evidence.clone(),
+    })
+    .collect()
+}

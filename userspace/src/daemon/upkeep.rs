@@ -1,0 +1,134 @@
+//! What only time brings: lapses, bans that waited for the rate, and how disk and mail fare.
+
+use super::logline::UnbanLine;
+use super::pipeline::Pipeline;
+use crate::blocklist::Clock;
+use crate::event::Timestamp;
+use crate::store::{Allowed, Effect, Evidence};
+
+impl Pipeline {
+    /// What only time brings.
+    pub(super) fn tick(&mut self) {
+        let now = Timestamp::now();
+        self.sweep(now);
+        for order in self.parts.engine.policy_mut().release(now) {
+            if self.enforce(&order).is_ok() {
+                self.parts.engine.banned(&order);
+                let evidence = self.recent.of(order.target);
+                self.parts.store.push([Effect::Banned { order, evidence }]);
+            }
+        }
+        self.parts.engine.policy_mut().expire(now);
+        self.expire_allowed(now);
+        self.look_at_ineffective();
+        self.look_at_sources();
+        self.look_at_store();
+        self.look_at_mail();
+        for notice in self.parts.health.news() {
+            self.mail(&notice);
+        }
+    }
+
+    fn sweep(&mut self, now: Timestamp) {
+        let Some(blocklist) = self.parts.enforcement.kernel() else {
+            self.parts.bans.retain(|_, order| order.expires().is_none_or(|expires| expires > now));
+            return;
+        };
+        let lapsed = match blocklist.sweep(&Clock::read()) {
+            Ok(lapsed) => {
+                self.parts.health.clear("sweep", "");
+                lapsed
+            }
+            Err(error) => {
+                self.parts.health.note("sweep", "", error.to_string());
+                return;
+            }
+        };
+        let effects: Vec<Effect> = lapsed
+            .into_iter()
+            .map(|ban| {
+                let (target, packets, bytes) = (ban.target, ban.packets, ban.bytes);
+                self.parts.bans.remove(&target);
+                self.undropped.remove(&target);
+                tracing::info!("{}", UnbanLine { target, by: "ttl", packets, bytes });
+                Effect::Lapsed { target, at: now, packets, bytes }
+            })
+            .collect();
+        if !effects.is_empty() {
+            // There is room again.
+            for map in self.turned_away.keys() {
+                self.parts.health.clear("map-full", map);
+            }
+            self.parts.store.push(effects);
+        }
+    }
+
+    fn look_at_store(&mut self) {
+        let fares = self.parts.store.health();
+        let health = &self.parts.health;
+        match &fares.failing {
+            Some((_, error)) => health.degrade(
+                "database-failing",
+                "",
+                format!("{error}; bans go on, what happened is kept in memory and written when the disk works again"),
+            ),
+            None => health.clear("database-failing", ""),
+        }
+        if fares.let_go > 0 {
+            health.note(
+                "history-lost",
+                "",
+                format!(
+                    "{} entries of the history were let go while the database couldn't be written",
+                    fares.let_go
+                ),
+            );
+        }
+        if let Some((at, aside)) = fares.renewed
+            && self.renewed != Some(at)
+        {
+            self.renewed = Some(at);
+            health.note(
+                "database-renewed",
+                "",
+                format!("the database was damaged; it is set aside as {aside}, and a fresh one has all standing bans"),
+            );
+            let by_hand = self.parts.engine.policy().allowed_by_hand();
+            let allowed: Vec<Effect> = by_hand
+                .map(|(target, expires)| {
+                    Effect::Allowed(Allowed { target, since: Timestamp::now(), expires })
+                })
+                .collect();
+            self.parts.store.push(allowed);
+            let bans: Vec<Effect> = self
+                .parts
+                .bans
+                .values()
+                .map(|order| Effect::Banned { order: order.clone(), evidence: Evidence::default() })
+                .collect();
+            self.parts.store.push(bans);
+        }
+    }
+
+    fn look_at_mail(&mut self) {
+        if !self.parts.mail_health.has_changed().unwrap_or(false) {
+            return;
+        }
+        let fares = self.parts.mail_health.borrow_and_update().clone();
+        match fares.trouble {
+            Some((_, error)) => self.parts.health.note(
+                "mail-undelivered",
+                "",
+                format!("{error}; mail waits in the outbox and is tried again: check mail.relay"),
+            ),
+            None => self.parts.health.clear("mail-undelivered", ""),
+        }
+        if let Some((_, error)) = fares.refused {
+            self.parts.health.note(
+                "mail-refused",
+                "",
+                format!("the relay refused a mail for good: {error}"),
+            );
+        }
+    }
+}
