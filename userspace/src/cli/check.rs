@@ -45,10 +45,14 @@ pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
         for finding in &findings.0 {
             writeln!(out, "{}: {}: {}", finding.severity.as_str(), finding.about, finding.message)?;
         }
-        if wrong {
-            writeln!(out, "The errors above keep this host from being protected as configured.")?;
-        } else {
-            writeln!(out, "All is well: {}.", findings.1.join(", "))?;
+        let well = findings.1.join(", ");
+        match findings.0.len() {
+            _ if wrong => {
+                writeln!(out, "The errors keep this host from being protected as configured.")?;
+            }
+            0 => writeln!(out, "All is well: {well}.")?,
+            1 => writeln!(out, "No error, but the warning above. Well: {well}.")?,
+            warnings => writeln!(out, "No error, but {warnings} warnings. Well: {well}.")?,
         }
     }
     Ok(if wrong { Done::Wrong } else { Done::Well })
