@@ -4,7 +4,7 @@ use aya_ebpf::bindings::xdp_action::XDP_ABORTED;
 use ravelin_common::amendment::{AMENDED, Amendment, NO_SUCH_ENTRY, Table};
 use ravelin_common::packet::Frame as _;
 
-use crate::ban::Ban;
+use crate::ban::{Amended, Ban};
 use crate::frame::XdpFrame;
 use crate::maps;
 use crate::prefix::Prefix;
@@ -18,10 +18,17 @@ pub(crate) fn amend(frame: &XdpFrame) -> u32 {
         return XDP_ABORTED;
     };
     let [table, prefix_len] = halves(*place);
-    let [flags, _reserved] = halves(*rest);
+    let [a, b, c, d, ..] = *rest;
+    let [_, scoped_until_s] = halves(*rest);
+    let amended = Amended {
+        expires_ns: u64::from_ne_bytes(*expires_ns),
+        flags: u16::from_ne_bytes([a, b]),
+        scope: u16::from_ne_bytes([c, d]),
+        scoped_until_s,
+    };
     match find(table, [*high, *low], prefix_len) {
         Some(ban) => {
-            ban.amend(u64::from_ne_bytes(*expires_ns), flags);
+            ban.amend(&amended);
             AMENDED
         }
         None => NO_SUCH_ENTRY,

@@ -44,7 +44,7 @@ fn ravelin(ctx: XdpContext) -> u32 {
         Err(NoPacket::NotIp) => return pass(Reason::PassedNotIp),
         Err(NoPacket::Malformed) => return pass(Reason::PassedMalformed),
     };
-    let Verdict { reason, hit } = decide::decide(packet, settings);
+    let Verdict { reason, hit } = decide::decide(&frame, packet, settings);
     trace::decided(&ctx, packet, reason);
     let Some(Hit { ban, cpu }) = hit else { return pass(reason) };
 

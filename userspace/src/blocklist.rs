@@ -5,7 +5,7 @@
 //!
 //! | pinned | by |
 //! |---|---|
-//! | `<bpf_dir>/v1/BANS_V4` and the other maps of [`ravelin_common::map`] | layout version |
+//! | `<bpf_dir>/v2/BANS_V4` and the other maps of [`ravelin_common::map`] | layout version |
 //! | `<bpf_dir>/links/<interface>` (dots as `%2E`) | interface |
 //!
 //! It is synchronous and has no thread: one engine owns it.
@@ -17,6 +17,7 @@ mod bans;
 mod clock;
 mod error;
 mod events;
+mod extent;
 mod lapses;
 mod maps;
 mod nets;
@@ -24,6 +25,7 @@ mod pinned;
 mod pins;
 mod place;
 mod restore;
+mod scopes;
 mod stock;
 mod sweep;
 mod sys;
@@ -37,12 +39,13 @@ use ravelin_common::{Entry, FLAG_HOLDS_ALLOWED, Reason, Settings, map};
 
 use self::allow::Allow;
 use self::attach::describe;
+use self::extent::Extent;
 use self::lapses::Lapses;
 use self::maps::Maps;
 use self::nets::Nets;
 use self::pins::Pins;
 use crate::config::XdpMode;
-use crate::event::Target;
+use crate::event::{Ports, Target};
 
 pub use self::allow::AllowOutcome;
 pub use self::attach::{Attached, Mode};
@@ -89,12 +92,16 @@ pub struct Opened {
 }
 
 /// A ban as the kernel has it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct KernelBan {
     /// Address or prefix.
     pub target: Target,
-    /// When it lapses.
+    /// When it lapses, all of it.
     pub expires: Expiry,
+    /// The ports that are banned until then; `None`: every one.
+    pub ports: Option<Ports>,
+    /// Every port is banned until this earlier moment.
+    pub every_port_until: Option<Expiry>,
     /// Packets dropped by it.
     pub packets: u64,
     /// Bytes dropped by it, from the Ethernet header on.
@@ -106,10 +113,15 @@ pub struct KernelBan {
 }
 
 impl KernelBan {
-    fn new(target: Target, entry: &Entry) -> Self {
+    /// `extent`: what is banned; of the entry come the counts.
+    fn new(target: Target, entry: &Entry, extent: Extent) -> Self {
+        let expires = extent.last();
+        let outlasting = extent.scoped.filter(|(_, until)| extent.every < Some(*until));
         Self {
             target,
-            expires: Expiry::from_ns(entry.expires_ns),
+            expires,
+            every_port_until: extent.every.filter(|_| outlasting.is_some()),
+            ports: outlasting.map(|(ports, _)| ports),
             packets: entry.packets,
             bytes: entry.bytes,
             last_seen_ns: (entry.last_seen_ns != 0).then_some(entry.last_seen_ns),

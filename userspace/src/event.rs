@@ -4,6 +4,7 @@
 //! that goes to the mail, a ban) is owned.
 #![forbid(unsafe_code)]
 
+mod ports;
 mod target;
 mod time;
 mod word;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+pub use self::ports::{Ports, PortsError};
 pub use self::target::{Target, TargetError, canonical};
 pub use self::time::Timestamp;
 pub(crate) use self::word::position;
@@ -248,6 +250,8 @@ pub struct RuleHead {
     pub mail: Option<bool>,
     /// A ttl of its own.
     pub ttl: Option<Duration>,
+    /// The ports that its bans are about; unset: every one.
+    pub ports: Option<Ports>,
     /// The pack is in mode observe.
     pub observe: bool,
 }
@@ -325,6 +329,8 @@ pub struct BanOrder {
     pub since: Timestamp,
     /// How long from there.
     pub ttl: Ttl,
+    /// Which of our ports it keeps from the target; `None`: every one.
+    pub ports: Option<Ports>,
     /// Where it comes from.
     pub origin: Origin,
     /// The rule that decided; `None` where the score or a person did.

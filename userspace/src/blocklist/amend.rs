@@ -5,21 +5,40 @@ use std::io;
 use aya::Ebpf;
 use aya::maps::lpm_trie::Key;
 use aya::programs::{ProgramError, TestRun as _, TestRunOptions, Xdp};
+use ravelin_common::Entry;
 use ravelin_common::amendment::{AMENDED, Amendment, NO_SUCH_ENTRY, Table};
 use ravelin_common::program::AMEND;
 
-use super::clock::Expiry;
 use super::place::Place;
 use super::{BlocklistError, program};
 use crate::event::Target;
 
-/// Gives the entry of `target` another expiry and other flags; false where there is none. Nothing that
+/// What an entry gets.
+#[derive(Clone, Copy)]
+pub(super) struct Amended {
+    pub(super) expires_ns: u64,
+    pub(super) flags: u16,
+    pub(super) scope: u16,
+    pub(super) scoped_until_s: u32,
+}
+
+impl Amended {
+    /// A ban that is over.
+    pub(super) const OVER: Self = Self { expires_ns: 0, flags: 0, scope: 0, scoped_until_s: 0 };
+
+    /// As it is.
+    pub(super) const fn of(entry: &Entry) -> Self {
+        let Entry { expires_ns, flags, scope, scoped_until_s, .. } = *entry;
+        Self { expires_ns, flags, scope, scoped_until_s }
+    }
+}
+
+/// Gives the entry of `target` other expiries, flags and ports; false where there is none. Nothing that
 /// it counts meanwhile is lost.
 pub(super) fn amend(
     ebpf: &mut Ebpf,
     target: Target,
-    expires: Expiry,
-    flags: u32,
+    amended: Amended,
 ) -> Result<bool, BlocklistError> {
     let (table, prefix_len, key) = match Place::from(target) {
         Place::V4(key) => (Table::BansV4, 0, widened(&key)),
@@ -31,9 +50,10 @@ pub(super) fn amend(
         table: table as u32,
         prefix_len,
         key,
-        expires_ns: expires.as_ns(),
-        flags,
-        reserved: 0,
+        expires_ns: amended.expires_ns,
+        flags: amended.flags,
+        scope: amended.scope,
+        scoped_until_s: amended.scoped_until_s,
     };
     let failed = |source| BlocklistError::Amend { target, source };
     let program: &mut Xdp = program(ebpf, AMEND)?;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use ravelin_common::{Entry, map};
 
 use super::place::{self, Place};
-use super::{Blocklist, BlocklistError, Expiry, Inserted, maps, sys};
-use crate::event::Target;
+use super::{Blocklist, BlocklistError, Expiry, Extent, Inserted, maps, sys};
+use crate::event::{Ports, Target};
 
 /// Entries that go into the kernel by one call: a millisecond, so that it never holds up anything.
 const BATCH: usize = 1_000;
@@ -36,7 +36,7 @@ impl Blocklist {
     /// result.
     pub fn restore(
         &mut self,
-        bans: impl IntoIterator<Item = (Target, Expiry)>,
+        bans: impl IntoIterator<Item = (Target, Option<Ports>, Expiry)>,
     ) -> Result<Restored, BlocklistError> {
         let mut known: HashMap<Target, Expiry> = HashMap::with_capacity(self.len());
         if self.exact > 0 {
@@ -44,16 +44,24 @@ impl Blocklist {
                 known.insert(target, Expiry::from_ns(entry.expires_ns));
             })?;
         }
-        known.extend(self.nets.iter().map(|(net, net_ban)| (Target::from(net), net_ban.wanted)));
+        known.extend(
+            self.nets
+                .iter()
+                .filter_map(|(net, known)| Some((Target::from(net), known.wanted.every?))),
+        );
 
         let mut restored = Restored::default();
         let mut batches = Batches::default();
-        for (target, expires) in bans {
+        for (target, ports, expires) in bans {
             if let Err(error) = self.allow.refuse(target) {
                 restored.refused.push((target, error));
                 continue;
             }
-            if known.get(&target).is_some_and(|there| same(*there, expires)) {
+            let is_there = match &ports {
+                None => known.get(&target).is_some_and(|there| same(*there, expires)),
+                Some(ports) => self.has(target, ports, expires)?,
+            };
+            if is_there {
                 restored.unchanged += 1;
                 continue;
             }
@@ -61,14 +69,18 @@ impl Blocklist {
             let place = Place::from(target);
             match place {
                 Place::V4(key) if self.maps.claim(place) => {
-                    batches.v4.push(key, self.fresh_entry(target, expires));
+                    batches
+                        .v4
+                        .push(key, self.fresh_entry(target, &Extent::of(ports.as_ref(), expires))?);
                 }
                 Place::V6(key) if self.maps.claim(place) => {
-                    batches.v6.push(key, self.fresh_entry(target, expires));
+                    batches
+                        .v6
+                        .push(key, self.fresh_entry(target, &Extent::of(ports.as_ref(), expires))?);
                 }
                 _ => {
                     self.flush(&mut batches, &mut restored)?;
-                    match self.insert(target, expires) {
+                    match self.insert(target, ports.as_ref(), expires) {
                         Ok(Inserted::New) => restored.added += 1,
                         Ok(Inserted::Renewed) => restored.renewed += 1,
                         Err(error) => restored.refused.push((target, error)),
@@ -81,6 +93,22 @@ impl Blocklist {
         }
         self.flush(&mut batches, &mut restored)?;
         Ok(restored)
+    }
+
+    /// Whether these ports are banned as long as wanted, by a ban of ports.
+    fn has(&self, target: Target, ports: &Ports, expires: Expiry) -> Result<bool, BlocklistError> {
+        let extent = match Place::from(target) {
+            Place::V4(_) | Place::V6(_) => {
+                self.maps.entry(target)?.map(|entry| self.maps.extent(&entry))
+            }
+            Place::NetV4(_) | Place::NetV6(_) => {
+                self.nets.get(target.net()).map(|known| known.wanted.clone())
+            }
+        };
+        let scoped = extent.and_then(|extent| extent.scoped);
+        Ok(scoped.is_some_and(|(known, until)| {
+            known.covers(ports) && (until >= expires || same(until, expires))
+        }))
     }
 
     /// Sends what has been gathered into the kernel.
@@ -117,7 +145,7 @@ impl Blocklist {
             Err((_, source)) => return Err(maps::failed("write to", name, source)),
         };
         for (key, entry) in batch.keys.iter().zip(&batch.entries).take(done) {
-            self.note_lapse(target(*key), Expiry::from_ns(entry.expires_ns));
+            self.note_lapse(target(*key), self.maps.extent(entry).last());
         }
         self.exact += done;
         restored.added += done;

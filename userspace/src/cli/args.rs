@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::event::Target;
+use crate::event::{Ports, Target};
 use crate::format::Selection;
 
 /// Drops attackers in the kernel's XDP path, on what Suricata and the host's own logs say.
@@ -128,6 +128,9 @@ pub(super) struct Ban {
     /// Until lifted
     #[arg(long)]
     pub(super) permanent: bool,
+    /// Only these of our ports, such as 25,465,587,993 or 8000-8010 [default: every port]
+    #[arg(long, value_name = "P")]
+    pub(super) ports: Option<Ports>,
     /// What it is for; shown by `list`
     #[arg(long, value_name = "R", default_value = "banned by hand")]
     pub(super) reason: String,

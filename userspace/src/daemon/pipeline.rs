@@ -258,8 +258,8 @@ impl Pipeline {
             if recognised || program.is_some_and(|program| packs.knows_program(program)) {
                 self.look_at_line(at, recognised);
             }
-            if let Some((target, time)) = got_through {
-                self.look_at_ban(target, time);
+            if let Some(got_through) = got_through {
+                self.look_at_ban(got_through);
             }
             return;
         }
@@ -279,8 +279,8 @@ impl Pipeline {
         let verdict = outcome.verdict.clone();
         drop(outcome);
         self.look_at_line(at, true);
-        if let Some((target, time)) = got_through {
-            self.look_at_ban(target, time);
+        if let Some(got_through) = got_through {
+            self.look_at_ban(got_through);
         }
         // The history tells the alert before the ban that it led to.
         effects.extend(told.into_iter().map(Effect::Alert));
@@ -308,7 +308,8 @@ impl Pipeline {
     pub(super) fn enforce(&mut self, order: &BanOrder) -> Result<(), ()> {
         let clock = Clock::read();
         if let Some(blocklist) = self.parts.enforcement.kernel() {
-            match blocklist.insert(order.target, clock.expiry(order.expires())) {
+            let expires = clock.expiry(order.expires());
+            match blocklist.insert(order.target, order.ports.as_ref(), expires) {
                 Ok(_) => {}
                 Err(error) => {
                     self.refused(order, &error);

@@ -95,6 +95,7 @@ fn head(id: u32, level: u8) -> RuleHead {
         ban: None,
         mail: None,
         ttl: None,
+        ports: None,
         observe: false,
     }
 }
@@ -453,8 +454,9 @@ fn repeat_offenders_get_longer_until_they_are_forgotten() {
     assert_eq!(banned(judge(&mut policy, &by(THEM), time + 604_800)).offences, 1);
     assert_eq!(banned(judge(&mut policy, &by("198.51.100.8"), time)).offences, 1);
     // Restored, then lifted by hand: that one is forgiven, the one before isn't.
-    let past = Past { target: target(THEM), expires: Some(at(time + 50)), offences: 2 };
-    policy.restore([past]);
+    let past =
+        Past { target: target(THEM), ports: None, expires: Some(at(time + 50)), offences: 2 };
+    policy.restore([past.clone()]);
     assert!(policy.is_banned(target(THEM), at(time)));
     assert!(policy.lift(target(THEM), at(time)));
     assert!(!policy.is_banned(target(THEM), at(time)));
@@ -471,7 +473,12 @@ fn repeat_offenders_get_longer_until_they_are_forgotten() {
 fn a_rules_own_ttl_is_the_least_a_repeat_gets() {
     for (own, offences, expected) in [(60, 0, 60), (60, 1, 1_800), (3_600, 1, 3_600)] {
         let mut policy = policy();
-        policy.restore([Past { target: target(THEM), expires: Some(at(0)), offences }]);
+        policy.restore([Past {
+            target: target(THEM),
+            ports: None,
+            expires: Some(at(0)),
+            offences,
+        }]);
         let rule = RuleHead { ttl: Some(Duration::from_secs(own)), ..head(1, 10) };
         let order = banned(policy.judge(&by(THEM), &fired(&[rule]), at(1), at(1)));
         assert_eq!(order.ttl, Ttl::For(Duration::from_secs(expected)));

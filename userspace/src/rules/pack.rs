@@ -9,13 +9,13 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_yaml::{DuplicateKeyPolicy, Location, Spanned};
 
-use self::yaml::{Named, OneOrMany, Scalar, Span, Wanted};
+use self::yaml::{Named, OneOrMany, PortList, Scalar, Span, Wanted};
 use super::error::{PackError, Place, Problem};
 use crate::config::Format;
 
 /// Keys of the rule language that come later: they are refused by name, so that nobody believes them
 /// at work.
-const LATER: [&str; 12] = [
+const LATER: [&str; 11] = [
     "frequency_semantics",
     "lists",
     "list",
@@ -27,7 +27,6 @@ const LATER: [&str; 12] = [
     "absent",
     "sequence",
     "threshold",
-    "ports",
 ];
 
 /// The file.
@@ -101,6 +100,7 @@ pub(super) struct RawRule {
     pub(super) ban: Option<bool>,
     pub(super) mail: Option<bool>,
     pub(super) ttl: Option<Span>,
+    pub(super) ports: Option<PortList>,
     pub(super) preceded_by: Option<RawPreceded>,
 }
 

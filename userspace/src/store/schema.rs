@@ -127,6 +127,31 @@ const MIGRATIONS: &[&str] = &[
         expires INTEGER
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- A target may have a ban of every port (ports '') beside one of some ('25,465'): all hold.
+    CREATE TABLE bans_by_ports (
+        target TEXT NOT NULL,
+        ports TEXT NOT NULL DEFAULT '',
+        since INTEGER NOT NULL,
+        expires INTEGER,
+        origin TEXT NOT NULL,
+        rule INTEGER,
+        level INTEGER,
+        reason TEXT NOT NULL,
+        offences INTEGER NOT NULL,
+        packets INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (target, ports)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO bans_by_ports
+        SELECT target, '', since, expires, origin, rule, level, reason, offences, packets, bytes
+        FROM bans;
+    DROP TABLE bans;
+    ALTER TABLE bans_by_ports RENAME TO bans;
+
+    -- Which ports a ban was about; NULL: every one.
+    ALTER TABLE history ADD COLUMN ports TEXT;
+",
 ];
 
 pub(super) fn open(state_dir: &Path) -> Result<(Store, Opened), StoreError> {

@@ -21,6 +21,7 @@ fn order(text: &str, offences: u32) -> BanOrder {
         target: target(text),
         since: at(0),
         ttl: Ttl::For(Duration::from_secs(300)),
+        ports: None,
         origin: Origin::Rule,
         rule: Some(300_011),
         level: Some(10),

@@ -138,6 +138,7 @@ impl Linker<'_> {
                 ban: raw.ban,
                 mail: raw.mail,
                 ttl: raw.ttl.map(|ttl| ttl.0),
+                ports: raw.ports.as_ref().map(|ports| ports.0.clone()),
                 observe: site.raw.mode == PackMode::Observe,
             }),
             trigger,
