@@ -54,7 +54,7 @@ pub use self::clock::{Clock, Expiry};
 pub use self::error::{AttachError, BlocklistError};
 pub use self::events::{DropEvents, ProgramLog};
 pub use self::pinned::{Pinned, detach};
-pub use self::restore::Restored;
+pub use self::restore::{Restored, Wanted};
 
 /// What [`Blocklist::open`] needs to know.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -15,11 +15,19 @@ use crate::event::{Ports, Target};
 pub enum Inserted {
     /// The ban is new.
     New,
-    /// It was there, and its counts go on: see [`Blocklist::insert`] for what it is now.
+    /// It was there, and its counts go on: see [`Blocklist::ban`] for what it is now.
     Renewed,
 }
 
 impl Blocklist {
+    /// Bans `target` until `expires`, or renews its ban: [`ban`](Self::ban) of every port.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn insert(&mut self, target: Target, expires: Expiry) -> Result<Inserted, BlocklistError> {
+        self.ban(target, None, expires)
+    }
+
     /// Bans these ports of `target` until `expires` (`None`: every one), or renews its ban, counts and all.
     ///
     /// Of the same ports the new expiry counts, earlier or later. Other ports are added to those of a ban
@@ -32,7 +40,7 @@ impl Blocklist {
     /// # Errors
     /// [`BlocklistError::Full`] where there is no room; [`BlocklistError::Allowed`] where all of the
     /// target is on the allow list; where the kernel refuses.
-    pub fn insert(
+    pub fn ban(
         &mut self,
         target: Target,
         ports: Option<&Ports>,

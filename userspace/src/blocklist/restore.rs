@@ -14,6 +14,24 @@ const BATCH: usize = 1_000;
 /// at two moments.
 const SAME_NS: u64 = 1_000_000_000;
 
+/// A ban that should stand.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Wanted {
+    /// Of whom.
+    pub target: Target,
+    /// Of which ports; `None`: every one.
+    pub ports: Option<Ports>,
+    /// Until when.
+    pub expires: Expiry,
+}
+
+impl From<(Target, Expiry)> for Wanted {
+    /// Of every port.
+    fn from((target, expires): (Target, Expiry)) -> Self {
+        Self { target, ports: None, expires }
+    }
+}
+
 /// What [`Blocklist::restore`] did.
 #[derive(Debug, Default)]
 pub struct Restored {
@@ -28,7 +46,7 @@ pub struct Restored {
 }
 
 impl Blocklist {
-    /// Bans all of these as [`insert`](Self::insert) would, as at start: by the batch, enforced as they
+    /// Bans all of these as [`ban`](Self::ban) would, as at start: by the batch, enforced as they
     /// go. What is in the kernel already and lapses within a second of what is wanted stays as it is.
     ///
     /// # Errors
@@ -36,7 +54,7 @@ impl Blocklist {
     /// result.
     pub fn restore(
         &mut self,
-        bans: impl IntoIterator<Item = (Target, Option<Ports>, Expiry)>,
+        bans: impl IntoIterator<Item = impl Into<Wanted>>,
     ) -> Result<Restored, BlocklistError> {
         let mut known: HashMap<Target, Expiry> = HashMap::with_capacity(self.len());
         if self.exact > 0 {
@@ -52,7 +70,8 @@ impl Blocklist {
 
         let mut restored = Restored::default();
         let mut batches = Batches::default();
-        for (target, ports, expires) in bans {
+        for wanted in bans {
+            let Wanted { target, ports, expires } = wanted.into();
             if let Err(error) = self.allow.refuse(target) {
                 restored.refused.push((target, error));
                 continue;
@@ -80,7 +99,7 @@ impl Blocklist {
                 }
                 _ => {
                     self.flush(&mut batches, &mut restored)?;
-                    match self.insert(target, ports.as_ref(), expires) {
+                    match self.ban(target, ports.as_ref(), expires) {
                         Ok(Inserted::New) => restored.added += 1,
                         Ok(Inserted::Renewed) => restored.renewed += 1,
                         Err(error) => restored.refused.push((target, error)),

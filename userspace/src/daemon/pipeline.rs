@@ -309,7 +309,7 @@ impl Pipeline {
         let clock = Clock::read();
         if let Some(blocklist) = self.parts.enforcement.kernel() {
             let expires = clock.expiry(order.expires());
-            match blocklist.insert(order.target, order.ports.as_ref(), expires) {
+            match blocklist.ban(order.target, order.ports.as_ref(), expires) {
                 Ok(_) => {}
                 Err(error) => {
                     self.refused(order, &error);

@@ -9,7 +9,7 @@ use super::DaemonError;
 use super::health::Health;
 use super::logline::UnbanLine;
 use super::pipeline::Enforcement;
-use crate::blocklist::{Clock, Expiry, KernelBan};
+use crate::blocklist::{Clock, Expiry, KernelBan, Wanted};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
@@ -68,9 +68,11 @@ pub(super) fn bring_together(
         });
         store.commit(&lifted.iter().map(|ban| forgiven(ban, now)).collect::<Vec<_>>())?;
         standing.retain(|(target, ..)| bans.contains_key(target));
-        let wanted = standing
-            .iter()
-            .map(|(target, ports, expires)| (*target, ports.clone(), clock.expiry(*expires)));
+        let wanted = standing.iter().map(|(target, ports, expires)| Wanted {
+            target: *target,
+            ports: ports.clone(),
+            expires: clock.expiry(*expires),
+        });
         let restored = blocklist.restore(wanted)?;
         for (target, error) in &restored.refused {
             tracing::warn!(%target, %error, "A ban couldn't be restored.");
