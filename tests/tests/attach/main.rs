@@ -8,6 +8,7 @@ mod bans;
 mod flood;
 mod interfaces;
 mod outlive;
+mod ports;
 mod refuse;
 
 use std::net::Ipv4Addr;
