@@ -328,6 +328,48 @@ mod tests {
     }
 
     #[test]
+    fn a_ban_of_ports_stands_for_these_alone_and_beside_others() {
+        let mut record = record();
+        let ports = |text: &str| text.parse::<Ports>().unwrap();
+        let of = |text: &str, since, secs| BanOrder {
+            target: target("198.51.100.7"),
+            since: at(since),
+            ttl: Ttl::For(Duration::from_secs(secs)),
+            ports: (text != "*").then(|| ports(text)),
+            origin: Origin::Rule,
+            rule: None,
+            level: None,
+            reason: String::new(),
+            offences: 1,
+        };
+        let stands = |record: &Record, text: &str, time| {
+            let ports = (text != "*").then(|| ports(text));
+            record.standing(target("198.51.100.7"), ports.as_ref(), at(time)).is_some()
+        };
+        record.note(&of("25,465", 0, 100));
+        assert!(stands(&record, "25", 99) && stands(&record, "25,465", 99));
+        assert!(!stands(&record, "*", 99) && !stands(&record, "22", 99));
+        assert!(!stands(&record, "25", 100));
+        // Another service's, then every port for less long.
+        record.note(&of("80", 10, 20));
+        assert!(stands(&record, "25,80", 99) && !stands(&record, "*", 20));
+        record.note(&of("*", 20, 10));
+        assert!(stands(&record, "*", 29) && stands(&record, "22", 29));
+        assert!(
+            !stands(&record, "*", 30) && stands(&record, "80", 99) && !stands(&record, "80", 100)
+        );
+        // After that: not what has lapsed.
+        record.note(&of("80", 200, 20));
+        assert!(stands(&record, "80", 219) && !stands(&record, "25", 219));
+        assert!(record.lift(target("198.51.100.7"), at(210)));
+        assert!(!stands(&record, "80", 211));
+        // Under a wider one of other ports.
+        let wide = BanOrder { target: target("198.51.100.0/24"), ..of("25,80", 300, 50) };
+        record.note(&wide);
+        assert!(stands(&record, "80", 310) && !stands(&record, "*", 310));
+    }
+
+    #[test]
     fn lists_are_no_offences() {
         let mut record = record();
         let order = |origin| BanOrder {

@@ -338,6 +338,34 @@ mod tests {
     }
 
     #[test]
+    fn a_database_from_before_ports_keeps_its_bans_and_its_past() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, _) = connect(&dir.path().join(FILE), &MIGRATIONS[..2]).unwrap();
+        old.execute_batch(
+            "INSERT INTO bans VALUES
+                 ('198.51.100.7/32', 1000000, NULL, 'rule', 5720, 10, 'brute force', 2, 17, 999),
+                 ('2001:db8::/64', 2000000, 9000000, 'hand', NULL, NULL, 'by hand', 1, 0, 0);
+             INSERT INTO history (at, kind, target, origin, reason, offences, evidence)
+                 VALUES (1000000, 'ban', '198.51.100.7/32', 'rule', 'brute force', 2, '');",
+        )
+        .unwrap();
+        drop(old);
+
+        let (store, opened) = Store::open(dir.path()).unwrap();
+        assert_eq!(opened.upgraded_from, Some(2));
+        let mut bans = Vec::new();
+        store.read().bans(|ban| bans.push(ban)).unwrap();
+        bans.sort_by_key(|ban| ban.order.since);
+        let [first, second] = &bans[..] else { panic!("{bans:?}") };
+        assert_eq!((first.order.rule, first.order.offences), (Some(5720), 2));
+        assert_eq!((first.packets, first.bytes, first.order.expires()), (17, 999, None));
+        assert_eq!(second.order.expires(), Some(Timestamp::from_secs(9)));
+        assert!(bans.iter().all(|ban| ban.order.ports.is_none()));
+        let past = store.read().history(&crate::store::HistoryFilter::default()).unwrap();
+        assert_eq!((past.len(), past[0].offences, past[0].ports.clone()), (1, Some(2), None));
+    }
+
+    #[test]
     fn a_failed_migration_leaves_the_old_version() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);

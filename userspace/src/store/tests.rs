@@ -77,6 +77,38 @@ fn offences(store: &Store) -> BTreeMap<String, u32> {
 }
 
 #[test]
+fn bans_of_ports_stand_beside_each_other_and_end_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let of = |ports: Option<&str>, since| {
+        let ports = ports.map(|ports| ports.parse().unwrap());
+        BanOrder { ports, since: at(since), ..order("198.51.100.7", 1) }
+    };
+    let orders = [of(Some("25,465"), 10), of(None, 20), of(Some("80"), 30), of(Some("25,465"), 40)];
+    let effects: Vec<Effect> = orders
+        .iter()
+        .map(|order| Effect::Banned { order: order.clone(), evidence: Evidence::default() })
+        .collect();
+    store.commit(&effects).unwrap();
+    let mut stored = Vec::new();
+    store.read().bans(|ban| stored.push(ban.order)).unwrap();
+    stored.sort_by_key(|order| order.since);
+    assert_eq!(stored, orders[1..], "the same ports again: renewed");
+    assert_eq!(store.read().ban_count().unwrap(), 1);
+    let latest = store.read().ban(target("198.51.100.7")).unwrap().unwrap();
+    assert_eq!(latest.order, orders[3]);
+
+    let ended = Effect::Lapsed { target: target("198.51.100.7"), at: at(90), packets: 3, bytes: 9 };
+    store.commit(&[ended]).unwrap();
+    assert_eq!(store.read().ban_count().unwrap(), 0);
+    let past = store.read().history(&HistoryFilter::default()).unwrap();
+    assert_eq!(past.len(), 5, "one end");
+    assert_eq!((past[0].kind, past[0].packets), (HistoryKind::Lapse, Some(3)));
+    assert_eq!(past[1].ports, Some("25,465".parse().unwrap()));
+    assert_eq!(past[3].ports, None);
+}
+
+#[test]
 fn bans_live_and_end() {
     let dir = tempfile::tempdir().unwrap();
     let (mut store, opened) = Store::open(dir.path()).unwrap();
