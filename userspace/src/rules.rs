@@ -96,10 +96,10 @@ impl Packs {
             }
         }
         let shipped = if builtin { &BUILTIN[..] } else { &[] };
-        let shipped = shipped.iter().map(|(file, text)| (*file, without_tests(text)));
-        let given = texts.iter().map(|(file, text)| (file.as_str(), text.as_str()));
-        let all: Vec<(&str, &str)> = shipped.chain(given).collect();
-        match Self::from_texts(&all) {
+        let shipped = shipped.iter().map(|(file, text)| Text::shipped(file, without_tests(text)));
+        let given = texts.iter().map(|(file, text)| Text::new(file, text));
+        let all: Vec<Text<'_>> = shipped.chain(given).collect();
+        match compile::compile(&all) {
             Ok(packs) if errors.is_empty() => Ok(Self { builtin, ..packs }),
             Ok(_) => Err(PackErrors { errors }),
             Err(more) => {

@@ -16,19 +16,10 @@ use std::sync::Arc;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::set::ByteSet;
-use crate::event::position;
-
-/// Named captures that a pattern can have.
-pub(super) const CAPTURES: usize = 12;
+use crate::event::{Slots, UNSET, position};
 
 /// Below it, memchr takes longer to set out than to look byte by byte.
 const SHORT: usize = 32;
-
-/// No such offset: the capture took no part in the match.
-pub(super) const UNSET: usize = usize::MAX;
-
-/// Start and end of each capture.
-pub(super) type Slots = [usize; 2 * CAPTURES];
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -142,6 +133,11 @@ impl Machine {
 
 struct Spent;
 
+/// Lines are never longer than this can tell: sources cut them.
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(UNSET)
+}
+
 struct Attempt<'a> {
     steps: &'a [Step],
     text: &'a [u8],
@@ -160,7 +156,7 @@ impl Attempt<'_> {
                     }
                     at += literal.len();
                 }
-                Step::Save(slot) => self.slots[*slot] = at,
+                Step::Save(slot) => self.slots[*slot] = offset(at),
                 Step::Take(run) => {
                     let taken = run.extent(&self.text[at..]);
                     if taken < run.min {
@@ -175,9 +171,9 @@ impl Attempt<'_> {
                         return Ok(false);
                     }
                     self.spend(taken)?;
-                    self.slots[*slot] = at;
+                    self.slots[*slot] = offset(at);
                     at += taken;
-                    self.slots[*slot + 1] = at;
+                    self.slots[*slot + 1] = offset(at);
                     pc += 2;
                 }
                 Step::Give(run, needle) => {
