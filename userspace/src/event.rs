@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use self::address::parse_ip;
+pub(crate) use self::address::{parse_ip, parse_ipv4};
 pub use self::fields::Fields;
 pub(crate) use self::fields::{
     CAPTURES, Capture, CaptureKind, Captures, SURICATA_FIELDS, Slots, UNSET,

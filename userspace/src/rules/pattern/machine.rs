@@ -18,6 +18,9 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look};
 use super::set::ByteSet;
 use crate::event::{Slots, UNSET, position};
 
+/// Ways that are looked at before a choice.
+const FEW: usize = 4;
+
 /// Below it, memchr takes longer to set out than to look byte by byte.
 const SHORT: usize = 32;
 
@@ -60,12 +63,23 @@ enum Step {
     Match,
 }
 
+/// What one way of a pattern begins with.
+#[derive(Clone, Debug)]
+enum Literal {
+    Bytes(Box<[u8]>),
+    /// Nothing may be left.
+    End,
+}
+
 #[derive(Debug, Default)]
 struct Choice {
     otherwise: usize,
     /// What each way can begin with.
     this: Start,
     other: Start,
+    /// All that the other way can begin with, where that is little: it is looked at before a choice is made,
+    /// so that nothing has to be kept to come back to.
+    exact: Option<Box<[Literal]>>,
     /// The offsets that are noted on one way only.
     this_slots: Range<usize>,
     other_slots: Range<usize>,
@@ -183,7 +197,7 @@ impl Attempt<'_> {
                     let next = self.text.get(at).copied();
                     if choice.this.admits(next) {
                         self.forget(&choice.other_slots);
-                        if !choice.other.admits(next) {
+                        if !choice.other.admits(next) || choice.excludes_other(&self.text[at..]) {
                             pc += 1;
                             continue;
                         }
@@ -256,7 +270,21 @@ impl Attempt<'_> {
     }
 }
 
+impl Choice {
+    /// Whether the other way surely fails on `text`.
+    #[inline]
+    fn excludes_other(&self, text: &[u8]) -> bool {
+        self.exact.as_deref().is_some_and(|ways| {
+            !ways.iter().any(|way| match way {
+                Literal::Bytes(literal) => begins_with(text, literal),
+                Literal::End => text.is_empty(),
+            })
+        })
+    }
+}
+
 impl Start {
+    #[inline]
     fn admits(&self, next: Option<u8>) -> bool {
         self.empty || next.is_some_and(|byte| self.bytes.contains(byte))
     }
@@ -474,8 +502,10 @@ impl Compiler<'_> {
                 step @ Step::Field(..) => (step, next),
                 Step::Either(choice) => {
                     let other = starts[choice.otherwise];
+                    let mut exact = Vec::new();
+                    let exact = self.exact(choice.otherwise, &mut exact).then(|| exact.into());
                     (
-                        Step::Either(Box::new(Choice { this: next, other, ..*choice })),
+                        Step::Either(Box::new(Choice { this: next, other, exact, ..*choice })),
                         next.or(other),
                     )
                 }
@@ -494,6 +524,31 @@ impl Compiler<'_> {
             }
         }
         Machine { first: starts[0].bytes, steps: self.steps.into() }
+    }
+
+    /// Collects all that the steps from `pc` on can begin with; `false`: it isn't just a few literals.
+    fn exact(&self, mut pc: usize, ways: &mut Vec<Literal>) -> bool {
+        loop {
+            match &self.steps[pc] {
+                Step::Save(_) => pc += 1,
+                Step::Jump(target) => pc = *target,
+                Step::Literal(literal) => {
+                    ways.push(Literal::Bytes(literal.clone()));
+                    return ways.len() <= FEW;
+                }
+                Step::End => {
+                    ways.push(Literal::End);
+                    return ways.len() <= FEW;
+                }
+                Step::Either(choice) => {
+                    if !self.exact(pc + 1, ways) {
+                        return false;
+                    }
+                    pc = choice.otherwise;
+                }
+                _ => return false,
+            }
+        }
     }
 
     /// The literal that comes first from `pc` on, where one does.
