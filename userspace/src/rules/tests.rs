@@ -34,7 +34,7 @@ fn decode<'l>(line: &'l str, selection: impl Into<Selection>) -> Option<Record<'
 /// The patterns of the shipped packs, as they are written.
 pub(super) fn shipped_patterns() -> Vec<String> {
     let mut patterns = Vec::new();
-    for (file, yaml) in BUILTIN {
+    for Shipped { file, yaml, .. } in BUILTIN {
         let raw = Text::new(file, yaml).read().unwrap();
         for (_, event) in raw.events.0 {
             let event = event.value;

@@ -11,7 +11,7 @@ use super::{Pattern, PatternError};
 /// A pattern, compiled or not yet.
 #[derive(Debug)]
 pub(in crate::rules) struct LazyPattern {
-    opening: Opening,
+    opening: OnceLock<Opening>,
     text: Box<str>,
     /// `None` in it: it doesn't compile, and takes no line.
     compiled: OnceLock<Option<Box<Pattern>>>,
@@ -21,19 +21,19 @@ impl LazyPattern {
     /// Compiles now; the error says what is wrong.
     pub(in crate::rules) fn checked(text: &str) -> Result<Self, PatternError> {
         let pattern = Pattern::new(text)?;
-        let opening = pattern.opening();
+        let opening = OnceLock::from(pattern.opening());
         let compiled = OnceLock::from(Some(Box::new(pattern)));
         Ok(Self { opening, text: text.into(), compiled })
     }
 
     /// Of a text that is known to compile.
     pub(in crate::rules) fn trusted(text: &str) -> Self {
-        Self { opening: Opening::read(text), text: text.into(), compiled: OnceLock::new() }
+        Self { opening: OnceLock::new(), text: text.into(), compiled: OnceLock::new() }
     }
 
     /// What every match begins with.
-    pub(in crate::rules) const fn opening(&self) -> &Opening {
-        &self.opening
+    pub(in crate::rules) fn opening(&self) -> &Opening {
+        self.opening.get_or_init(|| Opening::read(&self.text))
     }
 
     /// The names of its captures.
