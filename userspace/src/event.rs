@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-pub use self::target::{Target, TargetError, canonical};
+pub use self::target::{Prefixes, Target, TargetError, canonical};
 pub use self::time::Timestamp;
 pub(crate) use self::word::position;
 
@@ -250,6 +250,8 @@ pub struct RuleHead {
     pub ttl: Option<Duration>,
     /// The pack is in mode observe.
     pub observe: bool,
+    /// A ban by this rule is about the offender's network.
+    pub network: Option<Prefixes>,
 }
 
 /// A rule fired.

@@ -69,7 +69,8 @@ pub struct Packs {
     events: Vec<EventKind>,
     recogniser: Recogniser,
     rules: RuleSet,
-    /// Whether the built-in packs are among them.
+    /// Whether the built-in packs' tests hold: these packs are there, and nothing beside them, which might
+    /// disable, override or come after their rules.
     builtin: bool,
     own_tests: Vec<PackTest>,
     /// All tests, read when somebody asks: they are most of the built-in packs' text.
@@ -100,7 +101,9 @@ impl Packs {
         let given = texts.iter().map(|(file, text)| (file.as_str(), text.as_str()));
         let all: Vec<(&str, &str)> = shipped.chain(given).collect();
         match Self::from_texts(&all) {
-            Ok(packs) if errors.is_empty() => Ok(Self { builtin, ..packs }),
+            Ok(packs) if errors.is_empty() => {
+                Ok(Self { builtin: builtin && texts.is_empty(), ..packs })
+            }
             Ok(_) => Err(PackErrors { errors }),
             Err(more) => {
                 errors.extend(more.errors);
@@ -140,7 +143,7 @@ impl Packs {
         self.recogniser.knows(program)
     }
 
-    /// The tests inside the packs.
+    /// The tests inside the packs; the built-in ones' only where these are alone.
     pub fn tests(&self) -> &[PackTest] {
         self.tests.get_or_init(|| {
             let shipped = if self.builtin { &BUILTIN[..] } else { &[] };

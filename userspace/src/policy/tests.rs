@@ -96,6 +96,7 @@ fn head(id: u32, level: u8) -> RuleHead {
         mail: None,
         ttl: None,
         observe: false,
+        network: None,
     }
 }
 
