@@ -39,8 +39,10 @@ mod plan;
 mod table;
 mod track;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use self::attempt::Attempts;
@@ -68,6 +70,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self { max_keys: 1 << 20, max_window_bytes: 144 << 20, max_sessions: 1 << 16 }
     }
+}
+
+/// What policy knows of whom an event is about.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Standing {
+    /// A ban of it stands.
+    pub(crate) banned: bool,
+    /// It is on the allow list; matters only where [`Correlator::counts_networks`].
+    pub(crate) allowed: bool,
 }
 
 /// What an event led to.
@@ -145,7 +156,8 @@ impl Correlator {
         banned: bool,
     ) -> Fired {
         let mut fired = Fired::default();
-        self.feed_into(event, offence, target, time, banned, &mut fired);
+        let standing = Standing { banned, allowed: false };
+        self.feed_into(event, offence, target, time, standing, &mut fired);
         fired
     }
 
@@ -156,7 +168,7 @@ impl Correlator {
         offence: &Offence,
         target: Option<Target>,
         time: Timestamp,
-        banned: bool,
+        standing: Standing,
         fired: &mut Fired,
     ) {
         let program = self.plan.program(event.kind.index);
@@ -184,7 +196,8 @@ impl Correlator {
             scored: offence.offender.is_some() && offence.bar != Some(Withheld::Outbound),
             charge: self.attempts.charge(event, offence.offender, now),
             now,
-            banned: banned && target.is_some(),
+            banned: standing.banned && target.is_some(),
+            allowed: standing.allowed,
             own: None,
             other: None,
             bannable_points: 0.0,
@@ -197,9 +210,14 @@ impl Correlator {
         self.table.settle(now);
     }
 
+    /// Whether events of this index count for their offender's network, of which a ban could come.
+    pub(crate) fn counts_networks(&self, kind: u32) -> bool {
+        self.plan.counts_networks(kind)
+    }
+
     /// A ban of `target` begins: its evidence is spent, see above.
     pub fn consume(&mut self, target: Target) {
-        self.for_each_within(target, |table, owner| {
+        self.for_each_within(target, true, |table, owner| {
             if let Some(slot) = table.find(owner) {
                 table.entry_mut(slot).consume();
             }
@@ -208,7 +226,7 @@ impl Correlator {
 
     /// A ban of `target` was lifted by hand: nothing is held against it.
     pub fn forgive(&mut self, target: Target) {
-        self.for_each_within(target, Table::remove);
+        self.for_each_within(target, false, Table::remove);
     }
 
     /// How much is remembered.
@@ -220,17 +238,47 @@ impl Correlator {
         }
     }
 
-    /// The target itself, and where it is wider than an offender's, all in it.
-    fn for_each_within(&mut self, target: Target, act: impl Fn(&mut Table, Owner)) {
+    /// The target itself, and where it is wider than an offender's, all in it. `quick`: those in a small
+    /// network are asked for by name; going through a million for each ban would be a way to stop us.
+    fn for_each_within(&mut self, target: Target, quick: bool, act: impl Fn(&mut Table, Owner)) {
         act(&mut self.table, Owner::target(target));
         let net = target.net();
         let of_one_offender =
             net.prefix_len() == net.max_prefix_len() || net.prefix_len() == self.ipv6_prefix;
-        if !of_one_offender {
+        let offenders = if quick { self.offenders(net) } else { None };
+        if of_one_offender {
+            return;
+        }
+        if let Some(offenders) = offenders {
+            for offender in offenders {
+                act(&mut self.table, Owner::target(offender));
+            }
+        } else {
             for owner in self.table.select(|owner| owner.lies_in(net)) {
                 act(&mut self.table, owner);
             }
         }
+    }
+}
+
+impl Correlator {
+    /// The offenders that a network can have, where they are few. (Neighbours on our own links, who are
+    /// addresses, aren't among them: no rule bans such a network.)
+    fn offenders(&self, net: IpNet) -> Option<Vec<Target>> {
+        let (unit, bits) = match net {
+            IpNet::V4(_) => (32, 32),
+            IpNet::V6(_) => (self.ipv6_prefix, 128),
+        };
+        let wide = unit.checked_sub(net.prefix_len()).filter(|wide| *wide <= 8)?;
+        let step = 1_u128.checked_shl(bits - u32::from(unit))?;
+        let all = (0..1_u128 << wide).map(|n| match net {
+            IpNet::V4(net) => {
+                let addr = u128::from(net.network().to_bits()) + n;
+                IpAddr::from(Ipv4Addr::from_bits(u32::try_from(addr).unwrap_or(u32::MAX)))
+            }
+            IpNet::V6(net) => IpAddr::from(Ipv6Addr::from_bits(net.network().to_bits() + n * step)),
+        });
+        Some(all.map(|addr| Target::of_offender(addr, unit.max(32))).collect())
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub use self::pack_tests::run_pack_test;
 use crate::config::Config;
-use crate::correlator::{Correlator, Fired, Limits};
+use crate::correlator::{Correlator, Fired, Limits, Standing};
 use crate::event::{BanOrder, Event, Offence, Record, Target, Timestamp, Verdict};
 use crate::policy::{Network, Policy, SuricataProof};
 use crate::rules::Packs;
@@ -73,7 +73,10 @@ impl Engine {
         outcome.target = policy.subject(event, offence);
         let target = outcome.target;
         let banned = target.is_some_and(|target| policy.is_banned(target, time));
-        correlator.feed_into(event, offence, target, time, banned, &mut outcome.fired);
+        let allowed = correlator.counts_networks(event.kind.index)
+            && offence.offender.is_some_and(|addr| policy.why_allowed(addr).is_some());
+        let standing = Standing { banned, allowed };
+        correlator.feed_into(event, offence, target, time, standing, &mut outcome.fired);
         outcome.verdict = policy.judge(offence, &outcome.fired, time, arrived);
         if let Verdict::Ban(order) | Verdict::Lapsed(order) = &outcome.verdict {
             policy.record(order);

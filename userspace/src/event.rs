@@ -4,9 +4,9 @@
 //! that goes to the mail, a ban) is owned.
 #![forbid(unsafe_code)]
 
-mod ports;
 mod address;
 mod fields;
+mod ports;
 mod target;
 mod time;
 mod word;
@@ -16,13 +16,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::ports::{Ports, PortsError};
 pub(crate) use self::address::{parse_ip, parse_ipv4};
 pub use self::fields::Fields;
 pub(crate) use self::fields::{
     CAPTURES, Capture, CaptureKind, Captures, SURICATA_FIELDS, Slots, UNSET,
 };
-pub use self::target::{Target, TargetError, canonical};
+pub use self::ports::{Ports, PortsError};
+pub use self::target::{Prefixes, Target, TargetError, canonical};
 pub use self::time::Timestamp;
 pub(crate) use self::word::position;
 
@@ -253,6 +253,8 @@ pub struct RuleHead {
     pub ports: Option<Ports>,
     /// The pack is in mode observe.
     pub observe: bool,
+    /// A ban by this rule is about the offender's network.
+    pub network: Option<Prefixes>,
 }
 
 /// A rule fired.

@@ -18,6 +18,10 @@
 //!    would be about
 //! 6. `observe`: the mode of the whole
 //! 7. `rate`: last, so that only bans that would be made use it up
+//!
+//! A rule with `ban: prefix` is about the offender's network, after `private`: `allowed` where all of it
+//! is, `live-session` where one comes from anywhere in it, `private` where our own link is in it. What
+//! else fired may then still ban the offender alone.
 #![forbid(unsafe_code)]
 
 mod allow;
@@ -215,26 +219,37 @@ impl Policy {
         if fired.alerts.is_empty() && fired.points.is_empty() {
             return Verdict::Nothing;
         }
-        let Some(call) = self.call(fired) else { return Verdict::Nothing };
+        let Some(call) = self.call(fired, true) else { return Verdict::Nothing };
         let Some(offender) = offence.offender else {
             return match offence.bar {
                 Some(Withheld::Ambiguous) => Verdict::Withheld(Withheld::Ambiguous),
                 _ => Verdict::Nothing,
             };
         };
-        let target = self.target(offender);
+        let mut target = self.target(offender);
         if self.allow.holds(offender).is_some() || self.allow.covers(target).is_some() {
             return Verdict::Withheld(Withheld::Allowed);
         }
         if let Some(bar) = offence.bar {
             return Verdict::Withheld(bar);
         }
-        let alert = match call {
+        let mut alert = match call {
             Call::By(alert) => alert,
             Call::Hollow(why) => return Verdict::Withheld(why),
         };
         if !self.ban.private && is_private(offender) {
             return Verdict::Withheld(Withheld::Private);
+        }
+        if let Some(networks) = alert.and_then(|alert| alert.rule.network) {
+            let network = networks.of(offender);
+            match self.shields(network, time, arrived) {
+                None => target = network,
+                // What the offender did itself may still be enough for a ban of it alone.
+                Some(why) => match self.call(fired, false) {
+                    Some(Call::By(other)) => alert = other,
+                    Some(Call::Hollow(_)) | None => return Verdict::Withheld(why),
+                },
+            }
         }
         let ports = alert.and_then(|alert| alert.rule.ports.as_ref());
         if self.record.standing(target, ports, time).is_some() {
@@ -343,11 +358,39 @@ impl Policy {
         self.record.len()
     }
 
-    /// What calls for a ban, if anything does.
-    fn call<'f>(&self, fired: &'f Fired) -> Option<Call<'f>> {
+    /// Why all of a network isn't banned for what many in it do, if it isn't.
+    fn shields(
+        &mut self,
+        network: Target,
+        time: Timestamp,
+        arrived: Timestamp,
+    ) -> Option<Withheld> {
+        let on_link = |net: &Ipv6Net| {
+            let link = Target::from(IpNet::V6(*net));
+            network.covers(link) || link.covers(network)
+        };
+        if self.allow.covers(network).is_some() {
+            Some(Withheld::Allowed)
+        } else if by_hand::is_too_wide(network) {
+            Some(Withheld::Ambiguous)
+        } else if self.sessions.live_in(network, time, arrived) {
+            Some(Withheld::LiveSession)
+        } else if self.on_link.iter().any(on_link) {
+            // Our own link's neighbours are banned one by one.
+            Some(Withheld::Private)
+        } else {
+            None
+        }
+    }
+
+    /// What calls for a ban, if anything does; with `networks` also of the offender's network.
+    fn call<'f>(&self, fired: &'f Fired, networks: bool) -> Option<Call<'f>> {
         let mut hollow = None;
         for alert in &fired.alerts {
             let rule = &alert.rule;
+            if rule.network.is_some() && !networks {
+                continue;
+            }
             if !rule.ban.unwrap_or(rule.level >= self.ban.level) {
                 continue;
             }

@@ -102,7 +102,8 @@ pub struct Packs {
     events: Vec<EventKind>,
     recogniser: Recogniser,
     rules: RuleSet,
-    /// Whether the built-in packs are among them.
+    /// Whether the built-in packs' tests hold: these packs are there, and nothing beside them, which might
+    /// disable, override or come after their rules.
     builtin: bool,
     own_tests: Vec<PackTest>,
     /// All tests, read when somebody asks: they are most of the built-in packs' text.
@@ -137,7 +138,9 @@ impl Packs {
         let packs = compile::compile(&shipped(Shipped::text))
             .or_else(|_| compile::compile(&shipped(Shipped::source)));
         match packs {
-            Ok(packs) if errors.is_empty() => Ok(Self { builtin, ..packs }),
+            Ok(packs) if errors.is_empty() => {
+                Ok(Self { builtin: builtin && texts.is_empty(), ..packs })
+            }
             Ok(_) => Err(PackErrors { errors }),
             Err(more) => {
                 errors.extend(more.errors);
@@ -177,7 +180,7 @@ impl Packs {
         self.recogniser.knows(program)
     }
 
-    /// The tests inside the packs.
+    /// The tests inside the packs; the built-in ones' only where these are alone.
     pub fn tests(&self) -> &[PackTest] {
         self.tests.get_or_init(|| {
             let shipped = if self.builtin { &BUILTIN[..] } else { &[] };

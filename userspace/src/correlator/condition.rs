@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use super::owner::Owner;
-use crate::event::{Event, Target, Value};
+use crate::event::{Event, Prefixes, Target, Value};
 use crate::rules::{Condition, Key};
 use crate::seeded::Seeded;
 
@@ -109,6 +109,7 @@ pub(super) struct KeyPlan {
 enum Part {
     Offender,
     Field(Field),
+    Network(Prefixes),
 }
 
 impl Part {
@@ -116,6 +117,7 @@ impl Part {
         match key {
             Key::Offender => Self::Offender,
             Key::Field(name) => Self::Field(Field::new(name)),
+            Key::Network(prefixes) => Self::Network(*prefixes),
         }
     }
 }
@@ -149,6 +151,11 @@ pub(super) enum Whose {
 impl KeyPlan {
     pub(super) fn new(same: &[Key], rule: u32) -> Self {
         Self { parts: same.iter().map(Part::new).collect(), rule }
+    }
+
+    /// Whether many offenders of a network are counted together.
+    pub(super) fn is_network(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Network(_)))
     }
 
     /// Whose window an event falls into, and which of theirs; `None` where a part is missing.
@@ -185,6 +192,11 @@ impl KeyPlan {
             let value = match part {
                 Part::Offender => {
                     addrs.push((at, subject.target?));
+                    continue;
+                }
+                Part::Network(prefixes) => {
+                    // It is the network's window, whatever else the key has.
+                    addrs.insert(0, (at, prefixes.of(subject.target?.net().addr())));
                     continue;
                 }
                 Part::Field(field) => field.of(event)?,
@@ -234,7 +246,7 @@ impl DistinctPlan {
     ) -> Option<u32> {
         let mut hash = hasher.build_hasher();
         match &self.0 {
-            Part::Offender => subject.target?.hash(&mut hash),
+            Part::Offender | Part::Network(_) => subject.target?.hash(&mut hash),
             Part::Field(field) => match field.of(event)? {
                 Value::Addr(addr) => subject.key_of(addr).hash(&mut hash),
                 value => hash_value(&value, &mut hash),

@@ -75,6 +75,12 @@ impl Entry {
         self.banned = banned;
     }
 
+    /// Somebody in this network isn't banned; so a ban of all of it, if there was one, is over, and its
+    /// evidence goes with it.
+    pub(super) fn has_one_free(&mut self) {
+        self.under_ban(false);
+    }
+
     /// A ban begins: the score starts again, the windows go on while it stands.
     pub(super) const fn consume(&mut self) {
         self.banned = true;

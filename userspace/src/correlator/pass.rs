@@ -60,6 +60,8 @@ pub(super) struct Pass<'p, 'e, 'l> {
     pub(super) now: i64,
     /// A ban of the subject stands.
     pub(super) banned: bool,
+    /// The subject is on the allow list, and primes no ban of its network.
+    pub(super) allowed: bool,
     /// The subject's entry.
     pub(super) own: Option<(Slot, Tick)>,
     /// Another's, the latest that was asked for.
@@ -152,9 +154,14 @@ impl<'p> Pass<'p, '_, '_> {
             GroupKind::Ladder(_) | GroupKind::Memory { .. } => None,
         };
         let place = Place { group, subkey: key.1 };
-        let evidence = self.evidence;
+        let network = counting.key.is_network();
+        let evidence = if network && self.allowed { Evidence::All } else { self.evidence };
+        let free = network && !self.banned;
         let Some(ladder) = counting.kind.ladder() else { return };
         let Some((entry, tick)) = self.open(key.0) else { return };
+        if free {
+            entry.has_one_free();
+        }
         let (firings, bannable) = match value {
             Some(value) => entry.count_distinct(place, evidence, tick, value, ladder),
             None => entry.count(place, evidence, tick, times, ladder),
@@ -224,6 +231,9 @@ impl<'p> Pass<'p, '_, '_> {
         evidence: Evidence,
         (whose, subkey): Key,
     ) {
+        if rule.silent {
+            return;
+        }
         let id = rule.head.id;
         if self.scored && times > 0 && rule.score != 0.0 {
             self.fired.points.push((id, rule.score * f64::from(times)));

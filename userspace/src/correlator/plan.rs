@@ -22,6 +22,8 @@ pub(super) struct Plan {
     /// By the rule's index.
     rules: Vec<RulePlan>,
     groups: Vec<Group>,
+    /// By the event's index.
+    networks: Box<[bool]>,
     horizon: Tick,
 }
 
@@ -45,6 +47,8 @@ pub(super) struct RulePlan {
     pub(super) when: Box<[Test]>,
     pub(super) score: f64,
     pub(super) ignore: Tick,
+    /// It is disabled: only rules that come after it hear of it.
+    pub(super) silent: bool,
     /// What must have come before.
     pub(super) gate: Option<Gate>,
 }
@@ -130,12 +134,25 @@ impl Plan {
         }
         plan.horizon = set.rules.iter().map(reach).max().unwrap_or(0);
         plan.programs = programs(set, &plan, &counted_by);
+        let networks = plan.programs.iter().map(|steps| {
+            let counts = |step: &Step| match step {
+                Step::Count(group) => plan.group(*group).key.is_network(),
+                Step::Rule(_) | Step::Record(_) => false,
+            };
+            steps.iter().any(counts)
+        });
+        plan.networks = networks.collect();
         plan
     }
 
     /// What to do with an event of this index.
     pub(super) fn program(&self, kind: u32) -> &[Step] {
         self.programs.get(kind as usize).map_or(&[], |steps| steps)
+    }
+
+    /// Whether an event of this index counts for its offender's network.
+    pub(super) fn counts_networks(&self, kind: u32) -> bool {
+        self.networks.get(kind as usize).is_some_and(|counts| *counts)
     }
 
     pub(super) fn rule(&self, rule: u32) -> &RulePlan {
@@ -191,6 +208,7 @@ impl RulePlan {
             when: rule.when.iter().map(Test::new).collect(),
             score: if rule.score.is_finite() { rule.score } else { 0.0 },
             ignore: ticks(rule.ignore),
+            silent: rule.silent,
             gate: None,
         }
     }

@@ -20,6 +20,7 @@ fn rule(id: u32, level: u8, trigger: Trigger) -> Rule {
             ttl: None,
             ports: None,
             observe: false,
+            network: None,
         }),
         trigger,
         when: Vec::new(),
@@ -27,6 +28,7 @@ fn rule(id: u32, level: u8, trigger: Trigger) -> Rule {
         window: None,
         preceded: None,
         ignore: Duration::ZERO,
+        silent: false,
     }
 }
 
@@ -521,7 +523,7 @@ fn a_flood_of_names_does_not_free_a_heavy_offender() {
         bench.feed(&LINE);
     }
     for n in 0..20_000_u32 {
-        let from = std::net::Ipv4Addr::from_bits((203 << 24) | n).to_string();
+        let from = Ipv4Addr::from_bits((203 << 24) | n).to_string();
         bench.feed(&Line { from: &from, pid: Some(n), at: 1.0, ..LINE });
     }
     let stats = bench.correlator.stats();
@@ -553,7 +555,7 @@ fn speed_and_size() {
                 for (round, n) in
                     (0..rounds).flat_map(|round| (0..offenders).map(move |n| (round, n)))
                 {
-                    let addr = IpAddr::V4(std::net::Ipv4Addr::from_bits((198 << 24) | n));
+                    let addr = IpAddr::V4(Ipv4Addr::from_bits((198 << 24) | n));
                     let event = Event {
                         kind: &kind,
                         fields: [

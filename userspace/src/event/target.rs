@@ -60,6 +60,26 @@ impl Target {
     }
 }
 
+/// How much of an address makes a network, where many offenders of one are counted together.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Prefixes {
+    /// Prefix length of IPv4 networks.
+    pub v4: u8,
+    /// Prefix length of IPv6 networks.
+    pub v6: u8,
+}
+
+impl Prefixes {
+    /// The network that an address lies in.
+    pub fn of(self, addr: IpAddr) -> Target {
+        match canonical(addr) {
+            v4 @ IpAddr::V4(_) => IpNet::new(v4, self.v4.min(32))
+                .map_or_else(|_| Target::of_address(v4), Target::from),
+            v6 @ IpAddr::V6(_) => Target::of_offender(v6, self.v6),
+        }
+    }
+}
+
 impl From<IpNet> for Target {
     fn from(net: IpNet) -> Self {
         if let IpNet::V6(v6) = net

@@ -154,9 +154,17 @@ impl Policy {
 }
 
 fn not_too_wide(target: Target, force: bool) -> Result<(), HandRefusal> {
-    let narrowest = if target.net().addr().is_ipv4() { 8 } else { 32 };
-    if target.net().prefix_len() < narrowest && !force {
-        return Err(HandRefusal::TooWide { target, narrowest });
+    if is_too_wide(target) && !force {
+        return Err(HandRefusal::TooWide { target, narrowest: narrowest(target) });
     }
     Ok(())
+}
+
+/// Whether it is so wide that only a person may ban it.
+pub(super) fn is_too_wide(target: Target) -> bool {
+    target.net().prefix_len() < narrowest(target)
+}
+
+fn narrowest(target: Target) -> u8 {
+    if target.net().addr().is_ipv4() { 8 } else { 32 }
 }

@@ -167,6 +167,13 @@ impl Sessions {
         live
     }
 
+    /// Whether a session from anywhere in `net` lives.
+    pub(super) fn live_in(&mut self, net: Target, time: Timestamp, arrived: Timestamp) -> bool {
+        let within: Vec<Target> =
+            self.targets.keys().filter(|target| net.covers(**target)).copied().collect();
+        within.into_iter().any(|target| self.live(target, time, arrived))
+    }
+
     fn retain(&mut self, target: Target, stays: impl Fn(&Session) -> bool) {
         let Some(sessions) = self.targets.get_mut(&target) else { return };
         let mut gone: SmallVec<[Session; 1]> = SmallVec::new();

@@ -97,6 +97,7 @@ fn head(id: u32, level: u8) -> RuleHead {
         ttl: None,
         ports: None,
         observe: false,
+        network: None,
     }
 }
 

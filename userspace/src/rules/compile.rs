@@ -1,6 +1,7 @@
 //! From packs as written to what runs: events numbered, patterns compiled, rules tied to each other.
 
 mod events;
+mod inherit;
 mod link;
 
 use std::collections::HashMap;

@@ -122,12 +122,49 @@ pub enum Problem {
         first: Box<Place>,
     },
     /// Two rules of one id.
-    #[error("there is a rule {id} already, at {first}: give this one another id")]
+    #[error(
+        "there is a rule {id} already, at {first}: give this one another id, or say `override: true` if it is to take \
+         that one's place"
+    )]
     DuplicateRule {
         /// The id.
         id: u32,
         /// Where the first one is.
         first: Box<Place>,
+    },
+    /// Two overrides of one rule.
+    #[error("rule {id} is overridden already, at {first}: join the two")]
+    DuplicateOverride {
+        /// The id.
+        id: u32,
+        /// Where the first one is.
+        first: Box<Place>,
+    },
+    /// An override of a rule that isn't there.
+    #[error("there is no rule {id} to override: take `override` out, or mend the id")]
+    NothingToOverride {
+        /// As written.
+        id: u32,
+    },
+    /// Rules that inherit from each other.
+    #[error("rule {id} inherits from itself: break the circle of `inherit`")]
+    InheritCircle {
+        /// One of them.
+        id: u32,
+    },
+    /// A pack that isn't there.
+    #[error("there is no pack `{name}`; {}", nearest::hint(name, known.iter().map(String::as_str)))]
+    UnknownPack {
+        /// As written.
+        name: String,
+        /// Those that are there.
+        known: Vec<String>,
+    },
+    /// A rule that doesn't say what each must, and inherits it from nobody.
+    #[error("missing field `{key}`, which every rule must have or inherit")]
+    Missing {
+        /// What isn't there.
+        key: &'static str,
     },
     /// A name that JSON, log lines and other packs can't carry.
     #[error("expected a name of a-z, 0-9 and `-`, got `{name}`")]
@@ -199,6 +236,17 @@ pub enum Problem {
          `ban: false`"
     )]
     Crowd,
+    /// An `aggregate` that counts something else.
+    #[error(
+        "`aggregate` counts the different offenders of a network: it goes with `ban: prefix` or `ban: false`, without \
+         `distinct`, `same: [src]` and successes"
+    )]
+    Aggregate,
+    /// A ban of a network by a rule that counts none.
+    #[error(
+        "`ban: prefix` bans the network that `aggregate` counts by: add `aggregate` and `count`, or say `ban: true`"
+    )]
+    PrefixOfWhat,
     /// `same: [src]` over events whose `src` isn't the same thing.
     #[error(
         "`src` of a Suricata alert is the packet's, that of a success is the client's: they can't be the same \

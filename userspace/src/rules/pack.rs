@@ -15,19 +15,7 @@ use crate::config::Format;
 
 /// Keys of the rule language that come later: they are refused by name, so that nobody believes them
 /// at work.
-const LATER: [&str; 11] = [
-    "frequency_semantics",
-    "lists",
-    "list",
-    "extends",
-    "inherit",
-    "override",
-    "overwrite",
-    "aggregate",
-    "absent",
-    "sequence",
-    "threshold",
-];
+const LATER: [&str; 3] = ["lists", "list", "absent"];
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -38,6 +26,11 @@ pub(super) struct RawPack {
     pub(super) programs: Option<Spanned<Vec<String>>>,
     #[serde(default)]
     pub(super) mode: PackMode,
+    #[serde(default)]
+    pub(super) frequency_semantics: Frequency,
+    /// Rules by id, packs by name.
+    #[serde(default)]
+    pub(super) disable: Vec<Spanned<Scalar>>,
     #[serde(default)]
     pub(super) events: Named<Spanned<RawEvent>>,
     #[serde(default)]
@@ -63,6 +56,27 @@ pub(super) enum PackMode {
     Observe,
 }
 
+/// What `count: N` means.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Frequency {
+    /// The N-th event fires.
+    #[default]
+    Nth,
+    /// The N+2nd does, as in OSSEC's `frequency`.
+    Ossec,
+}
+
+impl Frequency {
+    /// The event that fires.
+    pub(super) const fn nth(self, count: u32) -> u32 {
+        match self {
+            Self::Nth => count,
+            Self::Ossec => count.saturating_add(2),
+        }
+    }
+}
+
 /// `events:`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,32 +94,109 @@ pub(super) struct RawEvent {
 }
 
 /// `rules:`
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRule {
     pub(super) id: u32,
-    pub(super) level: u8,
+    /// The rule that says what this one doesn't.
+    pub(super) inherit: Option<u32>,
+    /// It takes the place of the rule of its id in another pack.
+    #[serde(default, rename = "override")]
+    pub(super) overrides: bool,
+    pub(super) level: Option<u8>,
     pub(super) event: Option<OneOrMany<String>>,
     pub(super) after: Option<OneOrMany<u32>>,
-    #[serde(default)]
-    pub(super) when: BTreeMap<String, Wanted>,
+    pub(super) when: Option<BTreeMap<String, Wanted>>,
     pub(super) same: Option<OneOrMany<String>>,
     pub(super) count: Option<u32>,
+    pub(super) frequency_semantics: Option<Frequency>,
     pub(super) within: Option<Span>,
     pub(super) distinct: Option<String>,
+    pub(super) aggregate: Option<RawAggregate>,
     pub(super) ignore: Option<Span>,
-    #[serde(default)]
-    pub(super) score: f64,
-    pub(super) description: String,
-    pub(super) ban: Option<bool>,
+    pub(super) score: Option<f64>,
+    pub(super) description: Option<String>,
+    pub(super) ban: Option<BanSwitch>,
     pub(super) mail: Option<bool>,
     pub(super) ttl: Option<Span>,
     pub(super) ports: Option<PortList>,
     pub(super) preceded_by: Option<RawPreceded>,
 }
 
+impl RawRule {
+    /// With what `parent` says and this one doesn't. What makes it look at an event is one thing: an
+    /// `event` of its own replaces the parent's `after`, and the other way round.
+    pub(super) fn inheriting(self, parent: Self) -> Self {
+        let triggered = self.event.is_some() || self.after.is_some();
+        let (event, after) =
+            if triggered { (self.event, self.after) } else { (parent.event, parent.after) };
+        Self {
+            id: self.id,
+            inherit: self.inherit,
+            overrides: self.overrides,
+            level: self.level.or(parent.level),
+            event,
+            after,
+            when: self.when.or(parent.when),
+            same: self.same.or(parent.same),
+            count: self.count.or(parent.count),
+            frequency_semantics: self.frequency_semantics.or(parent.frequency_semantics),
+            within: self.within.or(parent.within),
+            distinct: self.distinct.or(parent.distinct),
+            aggregate: self.aggregate.or(parent.aggregate),
+            ignore: self.ignore.or(parent.ignore),
+            score: self.score.or(parent.score),
+            description: self.description.or(parent.description),
+            ban: self.ban.or(parent.ban),
+            mail: self.mail.or(parent.mail),
+            ttl: self.ttl.or(parent.ttl),
+            ports: self.ports.or(parent.ports),
+            preceded_by: self.preceded_by.or(parent.preceded_by),
+        }
+    }
+}
+
+/// `aggregate:`; how much of an address makes a network.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAggregate {
+    #[serde(default = "slash_24")]
+    pub(super) v4: u8,
+    #[serde(default = "slash_56")]
+    pub(super) v6: u8,
+}
+
+const fn slash_24() -> u8 {
+    24
+}
+
+const fn slash_56() -> u8 {
+    56
+}
+
+/// `ban:`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum BanSwitch {
+    Never,
+    Offender,
+    Prefix,
+}
+
+impl<'de> Deserialize<'de> for BanSwitch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Scalar::deserialize(deserializer)?.0.as_str() {
+            "false" => Ok(Self::Never),
+            "true" => Ok(Self::Offender),
+            "prefix" => Ok(Self::Prefix),
+            other => Err(serde::de::Error::custom(format!(
+                "expected true, false or prefix, got `{other}`"
+            ))),
+        }
+    }
+}
+
 /// `preceded_by:`
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPreceded {
     pub(super) rules: OneOrMany<u32>,

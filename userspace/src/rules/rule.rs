@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::RuleHead;
+use crate::event::{Prefixes, RuleHead};
 
 /// All rules of all packs, with the ways from an event to the rules that listen to it.
 #[derive(Debug, Default)]
@@ -34,6 +34,8 @@ pub struct Rule {
     pub preceded: Option<Preceded>,
     /// After firing for a key, swallow further firings for this long; zero: none.
     pub ignore: Duration,
+    /// Disabled: it neither alerts nor scores, and only rules that come after it hear of it.
+    pub silent: bool,
 }
 
 /// What makes a rule look at an event.
@@ -84,6 +86,8 @@ pub enum Key {
     Offender,
     /// A field by name; an address counts as its target.
     Field(String),
+    /// The offender's network.
+    Network(Prefixes),
 }
 
 /// A condition on a field.

@@ -2,6 +2,7 @@
 
 mod corpora;
 mod hostile;
+mod language;
 mod loader;
 mod shipped;
 

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_yaml::Spanned;
-
 use super::Complaints;
 use super::events::{Events, unknown_field};
-use crate::event::RuleHead;
+use super::inherit::{Site, sites};
+use crate::event::{Prefixes, RuleHead};
 use crate::rules::condition;
 use crate::rules::error::Problem;
 use crate::rules::pack::yaml::OneOrMany;
-use crate::rules::pack::{PackMode, RawPack, RawRule, Text};
+use crate::rules::pack::{BanSwitch, Frequency, PackMode, RawPack, Text};
 use crate::rules::rule::{Key, Preceded, Rule, RuleSet, Trigger, Window};
 
 /// The field that holds an address; as a key it means the offender.
@@ -24,31 +23,21 @@ pub(super) fn link(
     events: &Events,
     complaints: &mut Complaints,
 ) -> RuleSet {
-    let all: Vec<Site<'_>> = raws
-        .iter()
-        .flat_map(|(text, raw)| raw.rules.iter().map(move |rule| Site { text, raw, rule }))
-        .collect();
+    let all = sites(raws, complaints);
     let mut linker = Linker { events, complaints, by_id: HashMap::new(), bases: Vec::new() };
-    linker.number(&all);
-    let triggers: Vec<Trigger> = all.iter().map(|site| linker.trigger(site)).collect();
+    linker.by_id = all.iter().enumerate().map(|(index, site)| (site.rule.id, index)).collect();
+    let mut triggers: Vec<Trigger> = all.iter().map(|site| linker.trigger(site)).collect();
     linker.bases = bases(&triggers);
+    linker.unreach(&all, &mut triggers);
     let mut rules = Vec::with_capacity(all.len());
     for (index, (site, trigger)) in all.iter().zip(triggers).enumerate() {
         match linker.bases[index].clone() {
             Some(base) => rules.push(linker.rule(site, &base, trigger)),
-            None => linker.complain(site, Problem::Circle { id: site.rule.value.id }),
+            None => linker.complain(site, Problem::Circle { id: site.rule.id }),
         }
     }
     // With one left out the indices would be off; the complaint ends it anyway.
     if rules.len() == all.len() { rule_set(rules, events.count()) } else { RuleSet::default() }
-}
-
-/// A rule, and where it stands.
-#[derive(Clone, Copy)]
-struct Site<'a> {
-    text: &'a Text<'a>,
-    raw: &'a RawPack,
-    rule: &'a Spanned<RawRule>,
 }
 
 struct Linker<'a> {
@@ -61,30 +50,42 @@ struct Linker<'a> {
 
 impl Linker<'_> {
     fn complain(&mut self, site: &Site<'_>, problem: Problem) {
-        self.complaints.add(site.text, site.rule.referenced, problem);
+        self.complaints.add(site.text, site.at, problem);
     }
 
-    fn number(&mut self, all: &[Site<'_>]) {
-        for (index, site) in all.iter().enumerate() {
-            let id = site.rule.value.id;
-            if let Some(&first) = self.by_id.get(&id) {
-                let first = Box::new(all[first].text.place(all[first].rule.referenced));
-                self.complain(site, Problem::DuplicateRule { id, first });
-            } else {
-                self.by_id.insert(id, index);
+    /// Nothing listens to a disabled rule that nobody comes after, so nothing need reach it.
+    fn unreach(&self, all: &[Site<'_>], triggers: &mut [Trigger]) {
+        let mut needed: Vec<bool> = all.iter().map(|site| !site.disabled).collect();
+        loop {
+            let mut settled = true;
+            for (index, site) in all.iter().enumerate() {
+                let preceding = site.rule.preceded_by.iter().flat_map(|it| &it.rules.0);
+                let before = site.rule.after.iter().flat_map(|OneOrMany(ids)| ids);
+                let asked = before.chain(preceding).filter_map(|id| self.by_id.get(id));
+                for asked in asked.filter(|_| needed[index]).copied().collect::<Vec<_>>() {
+                    settled &= std::mem::replace(&mut needed[asked], true);
+                }
+            }
+            if settled {
+                break;
+            }
+        }
+        for (trigger, needed) in triggers.iter_mut().zip(needed) {
+            if !needed {
+                *trigger = Trigger::Events(Vec::new());
             }
         }
     }
 
     fn trigger(&mut self, site: &Site<'_>) -> Trigger {
-        match (&site.rule.value.event, &site.rule.value.after) {
+        match (&site.rule.event, &site.rule.after) {
             (Some(OneOrMany(names)), None) if !names.is_empty() => {
                 let mut events = Vec::new();
                 for name in names {
-                    match self.events.number(&site.raw.pack.value, name) {
+                    match self.events.number(&site.events.pack.value, name) {
                         Some(event) => events.push(event),
                         None => {
-                            let all = &site.raw.events.0;
+                            let all = &site.events.events.0;
                             let known = all.iter().map(|(name, _)| name.clone()).collect();
                             self.complain(
                                 site,
@@ -119,10 +120,19 @@ impl Linker<'_> {
 
     /// `base`: the events that can reach it.
     fn rule(&mut self, site: &Site<'_>, base: &BTreeSet<usize>, trigger: Trigger) -> Rule {
-        let raw = &site.rule.value;
+        let raw = &site.rule;
         self.ranges(site);
         let fields = self.events.fields(base);
-        for field in raw.when.keys() {
+        for (key, said) in
+            [("level", raw.level.is_some()), ("description", raw.description.is_some())]
+        {
+            if !said {
+                self.complain(site, Problem::Missing { key });
+            }
+        }
+        let no_conditions = BTreeMap::new();
+        let when = raw.when.as_ref().unwrap_or(&no_conditions);
+        for field in when.keys() {
             if !fields.contains(field) && self.events.complete(base) {
                 self.complain(site, unknown_field(field, &fields));
             }
@@ -132,32 +142,43 @@ impl Linker<'_> {
         Rule {
             head: Arc::new(RuleHead {
                 id: raw.id,
-                level: raw.level,
-                description: raw.description.clone(),
+                level: raw.level.unwrap_or(0),
+                description: raw.description.clone().unwrap_or_default(),
                 pack: site.raw.pack.value.clone(),
-                ban: raw.ban,
+                // Many offenders of a network alert; they ban only by the rule's word.
+                ban: match (raw.ban, raw.aggregate) {
+                    (None, None) => None,
+                    (None, Some(_)) | (Some(BanSwitch::Never), _) => Some(false),
+                    (Some(BanSwitch::Offender | BanSwitch::Prefix), _) => Some(true),
+                },
                 mail: raw.mail,
                 ttl: raw.ttl.map(|ttl| ttl.0),
                 ports: raw.ports.as_ref().map(|ports| ports.0.clone()),
                 observe: site.raw.mode == PackMode::Observe,
+                network: networks(site).filter(|_| raw.ban == Some(BanSwitch::Prefix)),
             }),
             trigger,
-            when: condition::compile(&raw.when),
-            score: raw.score,
+            when: condition::compile(when),
+            score: raw.score.unwrap_or(0.0),
             window,
             preceded,
             ignore: raw.ignore.map_or(Duration::ZERO, |ignore| ignore.0),
+            silent: site.disabled,
         }
     }
 
     fn ranges(&mut self, site: &Site<'_>) {
-        let raw = &site.rule.value;
+        let raw = &site.rule;
         let count = f64::from(raw.count.unwrap_or(2));
+        let frequency = raw.frequency_semantics.unwrap_or_default();
+        let fewest = if frequency == Frequency::Ossec { 1.0 } else { 2.0 };
         let preceded = raw.preceded_by.as_ref().map_or(1.0, |it| f64::from(it.count));
         for (key, min, max, got) in [
-            ("level", 0.0, 15.0, f64::from(raw.level)),
-            ("score", 0.0, 1000.0, raw.score),
-            ("count", 2.0, 10_000.0, count),
+            ("level", 0.0, 15.0, f64::from(raw.level.unwrap_or(0))),
+            ("score", 0.0, 1000.0, raw.score.unwrap_or(0.0)),
+            ("count", fewest, 10_000.0, count),
+            ("aggregate.v4", 8.0, 31.0, raw.aggregate.map_or(24.0, |by| f64::from(by.v4))),
+            ("aggregate.v6", 32.0, 63.0, raw.aggregate.map_or(56.0, |by| f64::from(by.v6))),
             ("preceded_by.count", 1.0, 10_000.0, preceded),
         ] {
             // A score may be NaN, which is in no range.
@@ -173,12 +194,17 @@ impl Linker<'_> {
         base: &BTreeSet<usize>,
         fields: &BTreeSet<String>,
     ) -> Option<Window> {
-        let raw = &site.rule.value;
+        let raw = &site.rule;
         let Some(count) = raw.count else {
+            if raw.ban == Some(BanSwitch::Prefix) {
+                self.complain(site, Problem::PrefixOfWhat);
+            }
             for (key, there) in [
                 ("within", raw.within.is_some()),
                 ("distinct", raw.distinct.is_some()),
                 ("same", raw.same.is_some()),
+                ("frequency_semantics", raw.frequency_semantics.is_some()),
+                ("aggregate", raw.aggregate.is_some()),
             ] {
                 if there {
                     self.complain(site, Problem::WantsCount { key });
@@ -187,18 +213,32 @@ impl Linker<'_> {
             return None;
         };
         let same = raw.same.as_ref().map_or(&[][..], |OneOrMany(names)| names);
-        if !same.iter().any(|name| name == SOURCE) && raw.ban.is_none() {
-            self.complain(site, Problem::Crowd);
-        }
-        let keys = self.keys(site, same, base, fields);
-        let distinct = raw
+        let mut keys = self.keys(site, same, base, fields);
+        let mut distinct = raw
             .distinct
             .as_ref()
             .and_then(|name| self.keys(site, std::slice::from_ref(name), base, fields).pop());
+        if let Some(networks) = networks(site) {
+            // A success has no offender, and so no network that could be to blame.
+            if raw.ban == Some(BanSwitch::Offender)
+                || raw.distinct.is_some()
+                || same.iter().any(|name| name == SOURCE)
+                || self.events.succeed(base)
+            {
+                self.complain(site, Problem::Aggregate);
+            }
+            keys.insert(0, Key::Network(networks));
+            distinct = Some(Key::Offender);
+        } else if raw.ban == Some(BanSwitch::Prefix) {
+            self.complain(site, Problem::PrefixOfWhat);
+        } else if !same.iter().any(|name| name == SOURCE) && raw.ban.is_none() {
+            self.complain(site, Problem::Crowd);
+        }
         let Some(within) = raw.within else {
             self.complain(site, Problem::WantsWithin);
             return None;
         };
+        let count = raw.frequency_semantics.unwrap_or_default().nth(count);
         Some(Window { count, within: within.0, same: keys, distinct })
     }
 
@@ -208,7 +248,7 @@ impl Linker<'_> {
         base: &BTreeSet<usize>,
         fields: &BTreeSet<String>,
     ) -> Option<Preceded> {
-        let raw = site.rule.value.preceded_by.as_ref()?;
+        let raw = site.rule.preceded_by.as_ref()?;
         let rules = self.indices(site, &raw.rules.0);
         let mut base = base.clone();
         let mut all = fields.clone();
@@ -255,6 +295,11 @@ impl Linker<'_> {
         }
         keys
     }
+}
+
+/// What `aggregate` counts by.
+fn networks(site: &Site<'_>) -> Option<Prefixes> {
+    site.rule.aggregate.map(|by| Prefixes { v4: by.v4, v6: by.v6 })
 }
 
 fn rule_set(rules: Vec<Rule>, events: usize) -> RuleSet {

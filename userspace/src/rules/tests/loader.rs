@@ -55,7 +55,7 @@ fn an_unknown_key_is_shown_with_the_nearest_known_one() {
     );
     let yaml = pack(EVENT, "  - {id: 1, level: 5, event: failed, description: d, zzz: 1}");
     assert!(complaint(&yaml).starts_with("my.yaml:8:54: unknown key `zzz`; known are `id`,"));
-    for (key, value) in [("frequency_semantics", "ossec")] {
+    for (key, value) in [("absent", "5m")] {
         let rule =
             format!("  - {{id: 1, level: 5, event: failed, description: d, {key}: {value}}}");
         let wanted = format!("`{key}` isn't in this release yet; take it out");

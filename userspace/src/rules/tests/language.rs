@@ -1,0 +1,212 @@
+//! What rules can say, in packs that test themselves.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::engine::run_pack_test;
+
+/// A service of its own: a failure scores, and three are a brute force.
+const SHOP: &str = r"
+pack: shop
+format: syslog
+programs: [shop]
+events:
+  failed:
+    pattern: '^login failed for (?<user>[^ ]*) from (?<src>{ip})$'
+    proven: true
+  done:
+    pattern: '^(?<job>[^ ]+) is done$'
+  begun:
+    pattern: '^(?<job>[^ ]+) has begun$'
+rules:
+  - {id: 1, level: 5, event: failed, score: 12, description: failed}
+  - {id: 2, level: 10, after: 1, same: [src], count: 3, within: 6m, ttl: 7m, description: brute force}
+";
+
+/// Loads `packs` and runs the tests inside; what goes wrong.
+fn differences(packs: &[&str]) -> Vec<String> {
+    let named: Vec<(String, &str)> =
+        packs.iter().enumerate().map(|(at, text)| (format!("{at}.yaml"), *text)).collect();
+    let texts: Vec<(&str, &str)> =
+        named.iter().map(|(name, text)| (name.as_str(), *text)).collect();
+    let packs = match Packs::from_texts(&texts) {
+        Ok(packs) => Arc::new(packs),
+        Err(errors) => return vec![errors.to_string()],
+    };
+    assert!(!packs.tests().is_empty());
+    let now = Timestamp::from_secs(1_795_478_400);
+    let run = |test: &PackTest| {
+        let differences = run_pack_test(&packs, test, now).into_iter();
+        differences.map(|it| format!("{}: {it}", test.place)).collect::<Vec<_>>()
+    };
+    packs.tests().iter().flat_map(run).collect()
+}
+
+fn passes(packs: &[&str]) {
+    assert_eq!(differences(packs), Vec::<String>::new());
+}
+
+#[track_caller]
+fn refused(mine: &str, wanted: &str) {
+    let got = differences(&[SHOP, mine]).join("\n");
+    assert!(got.contains(wanted), "{got}");
+}
+
+fn failed(second: u32, from: &str) -> String {
+    format!(
+        "2026-11-23T10:{:02}:{:02}Z web1 shop[1]: login failed for root from {from}",
+        second / 60,
+        second % 60
+    )
+}
+
+#[test]
+fn frequency_is_the_nth_or_ossecs() {
+    let line = failed(0, "198.51.100.7");
+    for (pack, rule, count, fires) in [
+        ("nth", "", 4, 4),
+        ("ossec", "", 4, 6),
+        ("nth", ", frequency_semantics: ossec", 2, 4),
+        ("ossec", ", frequency_semantics: nth", 4, 4),
+        ("ossec", "", 1, 3),
+    ] {
+        let mine = format!(
+            "pack: mine\nformat: syslog\nfrequency_semantics: {pack}\nrules:\n  - {{id: 9, level: 3, after: 1, \
+             count: {count}, within: 1h, same: [src], description: d{rule}}}\ndisable: [2]\ntests:\n  - line: \
+             '{line}'\n    times: {fires}\n    expect: {{rules: [1, 9]}}\n  - line: '{line}'\n    times: {}\n    \
+             expect: {{rules: [1]}}\n",
+            fires - 1
+        );
+        passes(&[SHOP, &mine]);
+    }
+    let low = "{id: 9, level: 3, after: 1, count: 1, within: 1h, same: [src], description: d}";
+    refused(
+        &format!("pack: m\nformat: syslog\nrules: [{low}]\n"),
+        "expected `count` from 2 to 10000, got 1",
+    );
+}
+
+#[test]
+fn an_override_takes_a_rules_place_and_what_it_does_not_say() {
+    let line = failed(0, "198.51.100.7");
+    passes(&[
+        SHOP,
+        &format!(
+            "
+pack: mine
+format: syslog
+rules:
+  - {{id: 2, override: true, count: 2, description: mine}}
+  - {{id: 3, level: 3, after: 2, description: on top of it}}
+tests:
+  - {{line: '{line}', expect: {{rules: [1], ban: null}}}}
+  - {{line: '{line}', times: 2, expect: {{rules: [1, 2, 3], ban: 198.51.100.7/32}}}}
+"
+        ),
+    ]);
+    let mine = |rules: &str| format!("pack: mine\nformat: syslog\nrules: [{rules}]\n");
+    refused(
+        &mine("{id: 2, level: 3, after: 1, description: d}"),
+        "1.yaml:3:9: there is a rule 2 already, at 0.yaml:15:5: give this one another id, or say `override: true`",
+    );
+    refused(&mine("{id: 7, override: true, level: 3}"), "there is no rule 7 to override");
+    refused(
+        &mine("{id: 2, override: true, level: 3}, {id: 2, override: true, level: 4}"),
+        "rule 2 is overridden already, at 1.yaml:3:9",
+    );
+}
+
+#[test]
+fn a_rule_inherits_what_it_does_not_say_across_packs() {
+    let line = failed(0, "198.51.100.7");
+    passes(&[
+        SHOP,
+        &format!(
+            "
+pack: mine
+format: syslog
+rules:
+  - {{id: 4, inherit: 1, level: 9, when: {{user: root}}, description: it was root}}
+  - {{id: 5, inherit: 4, level: 3, when: {{user: bob}}}}
+tests:
+  - {{line: '{line}', expect: {{rules: [1, 4], score: 24, ban: 198.51.100.7/32}}}}
+  - {{line: '{}', expect: {{rules: [1, 5]}}}}
+",
+            line.replace("root", "bob")
+        ),
+    ]);
+    let mine = |rules: &str| format!("pack: mine\nformat: syslog\nrules: [{rules}]\n");
+    refused(&mine("{id: 7, inherit: 8}, {id: 8, inherit: 7}"), "inherits from itself");
+    refused(&mine("{id: 7, inherit: 70}"), "no pack has a rule 70");
+    refused(&mine("{id: 7, after: 1, description: d}"), "missing field `level`");
+}
+
+#[test]
+fn what_is_disabled_is_silent_and_still_counts_for_others() {
+    let line = failed(0, "198.51.100.7");
+    let mine = |disable: &str, expect: &str| {
+        format!(
+            "pack: mine\nformat: syslog\ndisable: [{disable}]\ntests:\n  - {{line: '{line}', times: 3, expect: {expect}}}\n"
+        )
+    };
+    passes(&[SHOP, &mine("1", "{event: failed, rules: [2], score: 0, ban: 198.51.100.7/32}")]);
+    passes(&[SHOP, &mine("2", "{rules: [1], ban: null}")]);
+    passes(&[SHOP, &mine("1, 2", "{event: failed, rules: []}")]);
+    passes(&[SHOP, &mine("shop", "{event: failed, rules: []}")]);
+    refused(&mine("7", "{}"), "1.yaml:3:11: no pack has a rule 7");
+    refused(&mine("shopp", "{}"), "there is no pack `shopp`; did you mean `shop`?");
+}
+
+/// Many offenders of a network, each too slow by itself.
+const NETWORK: &str = "
+pack: mine
+format: syslog
+rules:
+  - {id: 9, level: 10, after: 1, aggregate: {v6: 48}, count: 3, within: 10m, ban: prefix, description: many}
+tests:
+";
+
+/// A test: the last of failures from these addresses does this.
+fn aggregate_test(from: &[&str], expect: &str) -> String {
+    let lines = (0..).zip(from).map(|(second, from)| format!("'{}'", failed(second, from)));
+    format!("  - {{lines: [{}], expect: {expect}}}\n", lines.collect::<Vec<_>>().join(", "))
+}
+
+#[test]
+fn many_offenders_of_a_network_ban_the_network() {
+    let [a, b, c, d, far] =
+        ["198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.100.4", "198.51.101.1"];
+    let v6 = ["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1"];
+    let tests = [
+        aggregate_test(&[a, b, far, a, b], "{rules: [1], ban: null}"),
+        aggregate_test(&[a, b, c], "{rules: [1, 9], ban: 198.51.100.0/24}"),
+        aggregate_test(&[a, b, c, d], "{rules: [1], ban: null}"),
+        aggregate_test(&v6, "{rules: [1, 9], ban: '2001:db8::/48'}"),
+        aggregate_test(&["10.0.0.1", "10.0.0.2", "10.0.0.3"], "{rules: [1, 9], withheld: private}"),
+    ];
+    passes(&[SHOP, &(NETWORK.to_owned() + &tests.concat())]);
+    let alerts = NETWORK.replace(", ban: prefix", "");
+    passes(&[
+        SHOP,
+        &(alerts + &aggregate_test(&[a, b, c], "{rules: [1, 9], ban: null, withheld: null}")),
+    ]);
+    // Its own ban needs less, and goes with the network's.
+    let three =
+        aggregate_test(&[a, b, c, d, d, d], "{rules: [1, 2], ban: null, withheld: already}");
+    passes(&[SHOP, &(NETWORK.to_owned() + &three)]);
+    for (replaced, wanted) in [
+        ("ban: true", "it goes with `ban: prefix` or `ban: false`"),
+        ("ban: prefix, same: [src]", "it goes with"),
+        ("ban: maybe", "expected true, false or prefix, got `maybe`"),
+    ] {
+        refused(&NETWORK.replace("ban: prefix", replaced).replace("tests:", ""), wanted);
+    }
+    let mine = |rule: &str| format!("pack: mine\nformat: syslog\nrules: [{rule}]\n");
+    refused(&mine("{id: 9, level: 3, after: 1, ban: prefix, description: d}"), "add `aggregate`");
+    refused(
+        &mine(
+            "{id: 9, level: 3, after: 1, aggregate: {v4: 7}, count: 2, within: 1m, description: d}",
+        ),
+        "expected `aggregate.v4` from 8 to 31, got 7",
+    );
+}
