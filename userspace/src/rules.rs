@@ -32,7 +32,7 @@ pub use self::rule::{Condition, Key, Preceded, Rule, RuleSet, Trigger, Window};
 use crate::event::{Event, EventKind, Record};
 
 /// The packs inside the binary, in order.
-const BUILTIN: [(&str, &str); 28] = [
+const BUILTIN: [(&str, &str); 30] = [
     ("built-in suricata.yaml", include_str!("../../rules/suricata.yaml")),
     ("built-in sshd.yaml", include_str!("../../rules/sshd.yaml")),
     ("built-in pam.yaml", include_str!("../../rules/pam.yaml")),
@@ -57,10 +57,12 @@ const BUILTIN: [(&str, &str); 28] = [
     ("built-in postgresql.yaml", include_str!("../../rules/postgresql.yaml")),
     ("built-in proftpd.yaml", include_str!("../../rules/proftpd.yaml")),
     ("built-in pure-ftpd.yaml", include_str!("../../rules/pure-ftpd.yaml")),
+    ("built-in ravelin.yaml", include_str!("../../rules/ravelin.yaml")),
     ("built-in roundcube.yaml", include_str!("../../rules/roundcube.yaml")),
     ("built-in shadow.yaml", include_str!("../../rules/shadow.yaml")),
     ("built-in vaultwarden.yaml", include_str!("../../rules/vaultwarden.yaml")),
     ("built-in vsftpd.yaml", include_str!("../../rules/vsftpd.yaml")),
+    ("built-in web-access.yaml", include_str!("../../rules/web-access.yaml")),
 ];
 
 /// All packs, compiled.
