@@ -133,11 +133,13 @@ pub enum Format {
     SuricataFast,
     /// Suricata's eve.json.
     SuricataEve,
+    /// Access logs of web servers, common or combined.
+    Plain,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Syslog, Self::SuricataFast, Self::SuricataEve];
+    pub const ALL: [Self; 4] = [Self::Syslog, Self::SuricataFast, Self::SuricataEve, Self::Plain];
 
     /// Its name in configuration, packs and output: `suricata-fast`.
     pub const fn as_str(self) -> &'static str {
@@ -145,6 +147,7 @@ impl Format {
             Self::Syslog => "syslog",
             Self::SuricataFast => "suricata-fast",
             Self::SuricataEve => "suricata-eve",
+            Self::Plain => "plain",
         }
     }
 }
@@ -168,7 +171,7 @@ impl FromStr for Format {
 
 /// A name that no format has.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("expected the format syslog, suricata-fast or suricata-eve, got `{name}`")]
+#[error("expected the format syslog, suricata-fast, suricata-eve or plain, got `{name}`")]
 pub struct UnknownFormat {
     /// What was given.
     pub name: String,

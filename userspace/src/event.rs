@@ -57,6 +57,8 @@ pub struct Record<'l> {
 pub enum Body<'l> {
     /// Free text, to be recognised by a pack's patterns.
     Message(&'l [u8]),
+    /// A line of an access log, whole, to be recognised by the patterns of packs that read such.
+    Access(&'l [u8]),
     /// An alert by Suricata, already in fields.
     Suricata(Box<SuricataAlert<'l>>),
 }

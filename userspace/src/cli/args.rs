@@ -87,7 +87,7 @@ pub(super) struct When {
 
 #[derive(Debug, Parser)]
 pub(super) struct Explain {
-    /// The lines' outer format: auto, syslog, suricata-fast or suricata-eve
+    /// The lines' outer format: auto, syslog, suricata-fast, suricata-eve or plain
     #[arg(long, value_name = "F", default_value_t = Selection::Auto)]
     pub(super) format: Selection,
     /// One JSON object for each line
@@ -102,7 +102,7 @@ pub(super) struct Explain {
 
 #[derive(Debug, Parser)]
 pub(super) struct Replay {
-    /// The lines' outer format: auto, syslog, suricata-fast or suricata-eve
+    /// The lines' outer format: auto, syslog, suricata-fast, suricata-eve or plain
     #[arg(long, value_name = "F", default_value_t = Selection::Auto)]
     pub(super) format: Selection,
     /// Lowest level of the alerts that are printed

@@ -178,7 +178,7 @@ impl Check<'_> {
             ));
         }
         let Some(format) = format else {
-            let problem = "expected `format`, one of syslog, suricata-fast, suricata-eve";
+            let problem = "expected `format`, one of syslog, suricata-fast, suricata-eve, plain";
             return Err(self.incomplete(at, "sources", problem));
         };
         for (later, key, instead) in FORMATS_TO_COME {
@@ -319,18 +319,11 @@ const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::
 const XDP_MODES: [(&str, XdpMode); 3] =
     [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
 
-const FORMATS_TO_COME: [(&str, &str, &str); 2] = [
-    (
-        "journald",
-        "format: journald",
-        "let rsyslog write a file and name that: {format: syslog, file: /var/log/auth.log}",
-    ),
-    (
-        "plain",
-        "format: plain",
-        "remove the source; syslog, suricata-fast and suricata-eve are read",
-    ),
-];
+const FORMATS_TO_COME: [(&str, &str, &str); 1] = [(
+    "journald",
+    "format: journald",
+    "let rsyslog write a file and name that: {format: syslog, file: /var/log/auth.log}",
+)];
 
 /// One above the highest level: no alert reaches it.
 const NEVER: u8 = 16;

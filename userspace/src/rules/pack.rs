@@ -45,6 +45,8 @@ pub(super) struct RawPack {
 pub(super) enum PackFormat {
     Syslog,
     Suricata,
+    /// Access logs.
+    Plain,
 }
 
 /// Whether a pack's bans are made.
