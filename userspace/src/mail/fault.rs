@@ -30,6 +30,8 @@ pub enum Fault {
     NoStartTls,
     /// User or password are wrong.
     LoginRefused,
+    /// Nothing goes without TLS.
+    TlsWanted,
     /// Nothing goes without a login.
     LoginWanted,
     /// The relay offers no way to log in that we know.
@@ -88,6 +90,9 @@ impl Fault {
             }
             Self::LoginRefused => {
                 "the relay doesn't take this user with this password: check the user in mail.relay and the line in mail.password_file"
+            }
+            Self::TlsWanted => {
+                "the relay wants TLS: write smtp+starttls:// in mail.relay (smtps:// for port 465)"
             }
             Self::LoginWanted => {
                 "the relay wants a login: write USER@ before the host in mail.relay, and name the password's file in mail.password_file"

@@ -211,6 +211,7 @@ fn trouble(stage: &'static str, error: &SmtpError) -> SendError {
 /// What an error at a stage means.
 fn fault(stage: &'static str, error: &SmtpError) -> Fault {
     match error.status().map(u16::from) {
+        Some(530) if error.to_string().contains("STARTTLS") => return Fault::TlsWanted,
         Some(530) => return Fault::LoginWanted,
         Some(534 | 535 | 538) => return Fault::LoginRefused,
         Some(400..=499) => return Fault::Later,
@@ -245,9 +246,7 @@ fn refusal(stage: &'static str, error: &SmtpError) -> SendError {
 
 /// The error with its causes, bounded: the relay wrote it.
 fn said(error: &SmtpError) -> String {
-    // lettre says this one twice.
-    let mut text =
-        error.to_string().replace("Connection error: Connection error", "connection error");
+    let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let cause_text = cause.to_string();
@@ -257,6 +256,8 @@ fn said(error: &SmtpError) -> String {
         }
         source = cause.source();
     }
+    // lettre says this one twice.
+    let text = text.replace("Connection error: Connection error", "Connection error");
     super::text::visible(&text, 300)
 }
 

@@ -41,7 +41,7 @@ fn alert(level: u8, mail: Option<bool>) -> Notice {
 }
 
 fn banned(level: u8, mail: Option<bool>) -> Notice {
-    let Notice::Alert(mut alert) = alert(level, mail) else { unreachable!() };
+    let Notice::Alert(mut alert) = alert(level, mail) else { panic!() };
     alert.offender = Some("2001:db8::7".parse().unwrap());
     alert.outcome = Outcome::Banned {
         target: "2001:db8::/64".parse().unwrap(),
@@ -66,7 +66,7 @@ fn each_channel_has_its_own_entry() {
 
     let entry = policy(&config()).entries(&banned(10, None), at(0)).remove(0);
     assert_eq!((entry.offender.as_deref(), entry.again), (Some("2001:db8::/64"), true));
-    let Notice::Alert(mut unproven) = banned(10, None) else { unreachable!() };
+    let Notice::Alert(mut unproven) = banned(10, None) else { panic!() };
     unproven.outcome = Outcome::Withheld { why: "unproven".to_owned() };
     let entry = policy(&config()).entries(&Notice::Alert(unproven), at(0)).remove(0);
     assert_eq!((entry.offender.as_deref(), entry.again), (Some("2001:db8::/64"), false));
