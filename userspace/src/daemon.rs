@@ -45,7 +45,7 @@ use crate::config::{self, Config, ConfigError, Loaded, Mode};
 use crate::control::{self, Request, ServerError};
 use crate::engine::Engine;
 use crate::host::{self, HostError, Watch};
-use crate::mail::{Courier, MailHealth, Policy as MailPolicy};
+use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy};
 use crate::policy::SuricataProof;
 use crate::rules::{PackErrors, Packs};
 use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
@@ -210,7 +210,8 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let (couriers, new_couriers) = mpsc::unbounded_channel();
     // The receiver is there.
     drop(couriers.send(courier));
-    let surroundings = Surroundings::spawn(watch, &config.mail.relay, network, commands.clone());
+    let surroundings =
+        Surroundings::spawn(watch, network::partners(&config.mail), network, commands.clone());
     let pipeline = Pipeline::new(Parts {
         engine,
         enforcement,
@@ -454,7 +455,7 @@ fn courier(
     writer: &Writer,
     health: &Health,
 ) -> (Option<Courier>, watch::Receiver<MailHealth>) {
-    if config.mail.to.is_empty() {
+    if Channel::of(&config.mail).is_empty() {
         // No mail, as configured.
         return (None, watch::channel(MailHealth::default()).1);
     }

@@ -18,10 +18,11 @@ struct Package {
     service: Option<&'static str>,
 }
 
-const LAB: [Package; 9] = [
+const LAB: [Package; 10] = [
     Package { name: "suricata", program: "suricata", service: Some("suricata") },
     Package { name: "nginx", program: "nginx", service: Some("nginx") },
     Package { name: "postfix", program: "postfix", service: Some("postfix") },
+    Package { name: "sasl2-bin", program: "saslpasswd2", service: Some("saslauthd") },
     Package { name: "openssh-server", program: "sshd", service: Some("ssh") },
     Package { name: "rsyslog", program: "rsyslogd", service: Some("rsyslog") },
     Package { name: "openssh-client", program: "ssh", service: None },

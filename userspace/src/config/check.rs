@@ -15,8 +15,8 @@ use super::nearest::nearest;
 use super::raw::{KEYS, RawBan, RawConfig, RawMail, RawSource, Text};
 use super::relay::Login;
 use super::{
-    BanConfig, Config, Format, Input, MailConfig, Mode, SourceConfig, XdpMode, parse_duration,
-    relay,
+    BanConfig, Config, Format, Input, MailConfig, Mode, SourceConfig, WebhookStyle, XdpMode,
+    parse_duration, relay,
 };
 use crate::event::Target;
 
@@ -129,6 +129,20 @@ impl Check<'_> {
             let problem = "is of no use while mail.relay names no user: smtps://USER@HOST";
             return Err(self.incomplete(password_at, "mail.password_file", problem));
         }
+        let secret_at = place_of(&raw.webhook_secret_file);
+        let webhook = self.one("mail.webhook", raw.webhook, usual.webhook, |text| {
+            relay::check_webhook(text).map(|()| Some(text.to_owned()))
+        })?;
+        let webhook_secret_file = self.one(
+            "mail.webhook_secret_file",
+            raw.webhook_secret_file,
+            usual.webhook_secret_file,
+            path,
+        )?;
+        if webhook.is_none() && webhook_secret_file.is_some() {
+            let problem = "is of no use without mail.webhook";
+            return Err(self.incomplete(secret_at, "mail.webhook_secret_file", problem));
+        }
         Ok(MailConfig {
             level: self.one("mail.level", raw.level, usual.level, number(0..=NEVER))?,
             immediate: self.one(
@@ -141,6 +155,15 @@ impl Check<'_> {
             from: self.one("mail.from", raw.from, usual.from, mailbox)?,
             relay,
             password_file,
+            ca_file: self.one("mail.ca_file", raw.ca_file, usual.ca_file, path)?,
+            webhook,
+            webhook_style: self.one(
+                "mail.webhook_style",
+                raw.webhook_style,
+                usual.webhook_style,
+                word(&WebhookStyle::ALL.map(|style| (style.as_str(), style))),
+            )?,
+            webhook_secret_file,
             per_hour: self.one(
                 "mail.per_hour",
                 raw.per_hour,

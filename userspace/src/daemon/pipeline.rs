@@ -300,7 +300,7 @@ impl Pipeline {
         }
         let now = Timestamp::now();
         for notice in notices {
-            effects.extend(self.parts.mail.entry(&notice, now).map(Effect::Mail));
+            effects.extend(self.parts.mail.entries(&notice, now).into_iter().map(Effect::Mail));
         }
     }
 
@@ -395,7 +395,8 @@ impl Pipeline {
                 what: format!("{name}: {report}"),
                 remedy: "rotate logs by renaming (no copytruncate), and keep one old file uncompressed (delaycompress)".to_owned(),
             });
-            effects.extend(self.parts.mail.entry(&notice, Timestamp::now()).map(Effect::Mail));
+            let entries = self.parts.mail.entries(&notice, Timestamp::now());
+            effects.extend(entries.into_iter().map(Effect::Mail));
         }
     }
 
@@ -421,8 +422,9 @@ impl Pipeline {
     }
 
     pub(super) fn mail(&self, notice: &Notice) {
-        if let Some(entry) = self.parts.mail.entry(notice, Timestamp::now()) {
-            self.parts.store.push([Effect::Mail(entry)]);
+        let entries = self.parts.mail.entries(notice, Timestamp::now());
+        if !entries.is_empty() {
+            self.parts.store.push(entries.into_iter().map(Effect::Mail));
         }
     }
 }

@@ -149,6 +149,21 @@ impl Notice {
         }
     }
 
+    /// Whom it blames, and whether it is news also where that one was told at this level already.
+    pub(super) fn blames(&self) -> (Option<Target>, bool) {
+        let Self::Alert(alert) = self else { return (None, true) };
+        // An IPv6 attacker owns a /64.
+        let of = |address| Target::of_offender(address, 64);
+        match (&alert.outcome, alert.offender) {
+            (Outcome::Banned { target, .. }, None) => (Some(*target), true),
+            (Outcome::Banned { .. }, Some(address)) => (Some(of(address)), true),
+            (Outcome::Withheld { .. } | Outcome::Nothing, Some(address)) => {
+                (Some(of(address)), false)
+            }
+            (Outcome::Withheld { .. } | Outcome::Nothing, None) => (None, true),
+        }
+    }
+
     /// What is left of it where it is told as a number.
     pub(super) fn topic(&self) -> String {
         match self {

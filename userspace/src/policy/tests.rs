@@ -48,8 +48,8 @@ fn config() -> Config {
             to: Vec::new(),
             from: String::new(),
             relay: String::new(),
-            password_file: None,
             per_hour: 4,
+            ..MailConfig::default()
         },
     }
 }

@@ -218,7 +218,7 @@ impl Writing<'_> {
                 |row| row.get(0),
             )?,
         };
-        let OutboxEntry { lane, queued, level, topic, notice } = entry;
+        let OutboxEntry { lane, queued, level, topic, offender, again, notice } = entry;
         if waiting >= WAITING_MAX {
             let merged = self
                 .transaction
@@ -234,8 +234,9 @@ impl Writing<'_> {
         }
         self.waiting.insert(lane, waiting + 1);
         self.execute(
-            "INSERT INTO entries (lane, queued, level, topic, notice) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![lane, queued.as_micros(), level, topic, notice],
+            "INSERT INTO entries (lane, queued, level, topic, offender, again, notice)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![lane, queued.as_micros(), level, topic, offender, again, notice],
         )
     }
 

@@ -152,6 +152,22 @@ const MIGRATIONS: &[&str] = &[
     -- Which ports a ban was about; NULL: every one.
     ALTER TABLE history ADD COLUMN ports TEXT;
 ",
+    "
+    -- Whom an entry blames; again 0: no news where that one was told at this level already.
+    ALTER TABLE entries ADD COLUMN offender TEXT;
+    ALTER TABLE entries ADD COLUMN again INTEGER NOT NULL DEFAULT 1;
+
+    -- Offenders that a lane's mails have told since its memory began, with the highest level told.
+    CREATE TABLE told (
+        lane TEXT NOT NULL,
+        offender TEXT NOT NULL,
+        level INTEGER NOT NULL,
+        PRIMARY KEY (lane, offender)
+    ) STRICT, WITHOUT ROWID;
+
+    -- The body once more, as HTML; empty: there is none.
+    ALTER TABLE mails ADD COLUMN html TEXT NOT NULL DEFAULT '';
+",
 ];
 
 pub(super) fn open(state_dir: &Path) -> Result<(Store, Opened), StoreError> {
