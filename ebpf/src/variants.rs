@@ -46,30 +46,28 @@ fn prefilter(ctx: XdpContext) -> u32 {
 /// And the hash map.
 #[xdp(frags)]
 fn lookup(ctx: XdpContext) -> u32 {
-    drops(packet(&XdpFrame::new(&ctx)).map(|(packet, _)| ban(packet).is_some()))
+    drops(packet(&XdpFrame::new(&ctx)).map(|(packet, _)| banned(packet, true, |_| true)))
 }
 
 /// The hash map without the prefilter before it.
 #[xdp(frags)]
 fn lookup_alone(ctx: XdpContext) -> u32 {
-    drops(packet(&XdpFrame::new(&ctx)).map(|(packet, _)| ban_unfiltered(packet).is_some()))
+    drops(packet(&XdpFrame::new(&ctx)).map(|(packet, _)| banned(packet, false, |_| true)))
 }
 
 /// And the expiry, by the cached clock.
 #[xdp(frags)]
 fn expiry(ctx: XdpContext) -> u32 {
-    drops(packet(&XdpFrame::new(&ctx)).map(|(packet, _)| {
-        ban(packet).is_some_and(|ban| Cpu::current().is_some_and(|cpu| ban.holds(cpu.now_ns())))
-    }))
+    let holds = |ban: &Ban| Cpu::current().is_some_and(|cpu| ban.holds(cpu.now_ns()));
+    drops(packet(&XdpFrame::new(&ctx)).map(|(packet, _)| banned(packet, true, holds)))
 }
 
 /// The expiry by the kernel's clock.
 #[xdp(frags)]
 fn expiry_by_clock(ctx: XdpContext) -> u32 {
-    drops(packet(&XdpFrame::new(&ctx)).map(|(packet, _)| {
-        // SAFETY: no arguments, no preconditions.
-        ban(packet).is_some_and(|ban| ban.holds(unsafe { bpf_ktime_get_ns() }))
-    }))
+    // SAFETY: no arguments, no preconditions.
+    let holds = |ban: &Ban| ban.holds(unsafe { bpf_ktime_get_ns() });
+    drops(packet(&XdpFrame::new(&ctx)).map(|(packet, _)| banned(packet, true, holds)))
 }
 
 /// And the flags: the whole decision.
@@ -181,25 +179,38 @@ fn first_byte(packet: Packet<'_>) -> u8 {
 
 #[inline(always)]
 fn may_be_banned(packet: Packet<'_>) -> bool {
-    let Bit { word, mask } = match packet {
-        Packet::V4(packet) => Bit::of_v4(packet.source()),
-        Packet::V6(packet) => Bit::of_v6(packet.source()[0]),
-    };
-    maps::PREFILTER.get(word).is_none_or(|word| word & mask != 0)
-}
-
-#[inline(always)]
-fn ban(packet: Packet<'_>) -> Option<&'static Ban> {
-    if may_be_banned(packet) { ban_unfiltered(packet) } else { None }
-}
-
-#[inline(always)]
-fn ban_unfiltered(packet: Packet<'_>) -> Option<&'static Ban> {
     match packet {
-        // SAFETY: as in decide.rs.
-        Packet::V4(packet) => unsafe { maps::BANS_V4.get(packet.source()) },
-        // SAFETY: likewise.
-        Packet::V6(packet) => unsafe { maps::BANS_V6.get(packet.source()[0]) },
+        Packet::V4(packet) => is_set(Bit::of_v4(packet.source())),
+        Packet::V6(packet) => is_set(Bit::of_v6(packet.source()[0])),
+    }
+}
+
+#[inline(always)]
+fn is_set(bit: Bit) -> bool {
+    maps::PREFILTER.get(bit.word).is_none_or(|word| word & bit.mask != 0)
+}
+
+/// Whether there is a ban that this holds of. One path a family, as in decide.rs: where they join before the
+/// hash map, the key is put together from bytes, and the processor waits for them.
+#[inline(always)]
+fn banned(packet: Packet<'_>, filter: bool, holds: impl Fn(&'static Ban) -> bool) -> bool {
+    match packet {
+        Packet::V4(packet) => {
+            let source = packet.source();
+            if filter && !is_set(Bit::of_v4(source)) {
+                return false;
+            }
+            // SAFETY: as in decide.rs.
+            unsafe { maps::BANS_V4.get(source) }.is_some_and(holds)
+        }
+        Packet::V6(packet) => {
+            let [network, _] = packet.source();
+            if filter && !is_set(Bit::of_v6(network)) {
+                return false;
+            }
+            // SAFETY: likewise.
+            unsafe { maps::BANS_V6.get(network) }.is_some_and(holds)
+        }
     }
 }
 

@@ -21,6 +21,23 @@ pub const PASS: [u64; 2] = [0x0000_0002_0000_00b7, 0x0000_0000_0000_0095];
 /// `r0 = XDP_DROP; exit`: what can't be beaten.
 pub const DROP: [u64; 2] = [0x0000_0001_0000_00b7, 0x0000_0000_0000_0095];
 
+/// The same, but having loaded the first byte of the source address, as whoever looks at packets has to:
+/// where another core has written the packet that is most of the cost.
+///
+/// `r2 = data; r3 = data_end; r4 = r2 + 34; if r4 <= r3 { r0 = *(u8 *)(r2 + 26) }; r0 = XDP_DROP; exit`,
+/// the byte kept on the stack.
+pub const READ_AND_DROP: [u64; 9] = [
+    0x0000_0000_0000_1261,
+    0x0000_0000_0004_1361,
+    0x0000_0000_0000_24bf,
+    0x0000_0022_0000_0407,
+    0x0000_0000_0002_342d,
+    0x0000_0000_001a_2071,
+    0x0000_0000_fff8_0a7b,
+    0x0000_0001_0000_00b7,
+    0x0000_0000_0000_0095,
+];
+
 /// Where a program is run: `XDP_FLAGS_SKB_MODE` and `XDP_FLAGS_DRV_MODE` of linux/if_link.h.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]

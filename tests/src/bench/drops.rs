@@ -7,7 +7,7 @@ mod generator;
 mod subject;
 mod wire;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,8 @@ pub struct Drops {
     pub dropped: f64,
     /// Share of the receiver's core.
     pub cpu: f64,
+    /// Share of that core's time in which somebody else had it and the receiver had work.
+    pub starved: f64,
     /// Which side was the limit.
     pub limit: Limit,
     /// Packets dropped in a second of the receiver's CPU time.
@@ -157,9 +159,9 @@ fn flood(subject: &Subject) -> Result<Vec<Drops>> {
             .iter()
             .map(|&sources| {
                 sender.start(sources)?;
-                let measured = watch(subject, sources, &wire, sender.sent());
-                sender.stop()?;
-                measured
+                let measured = watch(subject, sources, &wire);
+                let offered = sender.stop()?;
+                measured.map(|measured| Drops { offered, ..measured })
             })
             .collect();
         // It ends with its channel.
@@ -168,35 +170,37 @@ fn flood(subject: &Subject) -> Result<Vec<Drops>> {
     })
 }
 
-fn watch(subject: &Subject, sources: Sources, wire: &Wire, sent: &AtomicU64) -> Result<Drops> {
+fn watch(subject: &Subject, sources: Sources, wire: &Wire) -> Result<Drops> {
     thread::sleep(WARM_UP);
-    let read =
-        || -> Result<_> { Ok((Instant::now(), sent.load(Ordering::Relaxed), wire.reading()?)) };
+    let read = || -> Result<_> { Ok((Instant::now(), wire.reading()?)) };
     let first = read()?;
     let mut last = first;
     let mut per_cpu_second = Vec::new();
     for _ in 0..WINDOWS {
         thread::sleep(WINDOW);
         let now = read()?;
-        let Reading { received, delivered, cpu_ns } = now.2.since(&last.2);
+        let Reading { received, delivered, cpu_ns, .. } = now.1.since(&last.1);
         per_cpu_second.push((received - delivered) / (cpu_ns / 1e9));
         last = now;
     }
     let seconds = last.0.duration_since(first.0).as_secs_f64();
-    let Reading { received, delivered, cpu_ns } = last.2.since(&first.2);
+    let Reading { received, delivered, cpu_ns, wait_ns } = last.1.since(&first.1);
     ensure!(received > 0.0, "no packet has reached the receiver");
     ensure!(
         delivered < received / 100.0,
         "{delivered} of {received} packets weren't dropped: this isn't the filter it should be"
     );
-    let cpu = cpu_ns / 1e9 / seconds;
+    let share = |ns: f64| ns / 1e9 / seconds;
+    let (cpu, starved) = (share(cpu_ns), share(wait_ns));
     Ok(Drops {
         subject: subject.name.to_owned(),
         sources,
-        offered: (last.1 - first.1) as f64 / seconds,
+        // The sender knows.
+        offered: 0.0,
         dropped: (received - delivered) / seconds,
         cpu,
-        limit: if cpu < SATURATED { Limit::Sender } else { Limit::Receiver },
+        starved,
+        limit: if cpu + starved < SATURATED { Limit::Sender } else { Limit::Receiver },
         per_cpu_second: Spread::of(per_cpu_second),
         ns: cpu_ns / received,
     })

@@ -100,14 +100,15 @@ fn flooded(flooded: &Flooded) -> String {
         "## Drops on a veth\n\n\
          UDP frames of 64 bytes from one core, made by a program of a few instructions that redirects live \
          frames of BPF_PROG_TEST_RUN into a veth pair; on the other core the pair's other end, its NAPI \
-         thread pinned. A thousand addresses are banned, each filter set up anew in namespaces of its own. \
+         thread pinned, both with real-time priority (in brackets: how much of its core the receiver wanted and \
+         others had). A thousand addresses are banned, each filter set up anew in namespaces of its own. \
          Of *one* source, or of all the thousand at random. In iptables' list the flood's rule is the \
          last: as the oldest ban's is, and as all are to a packet that isn't banned. Where the receiver's core \
          had time left the sender was the limit: packets a second say less then than those in a second of \
          the receiver's CPU, and those too little, since a thread that waits between packets works in smaller \
          batches.\n\n\
          ![drops in a second of receiver CPU](datapath.svg)\n\n\
-         | filter | sources | offered, M/s | dropped, M/s | receiver CPU | limit | M drops in a CPU second (least to most) | CPU ns a packet |\n\
+         | filter | sources | offered, M/s | dropped, M/s | receiver CPU (others') | limit | M drops in a CPU second (least to most) | CPU ns a packet |\n\
          |---|---|---:|---:|---:|---|---:|---:|\n",
     );
     for drops in &flooded.drops {
@@ -124,12 +125,13 @@ fn row(text: &mut String, drops: &Drops) {
     line(
         text,
         format_args!(
-            "| {} | {} | {:.2} | {:.3} | {:.0} % | {} | {:.3} ({:.3} to {:.3}) | {:.0} |",
+            "| {} | {} | {:.2} | {:.3} | {:.0} % ({:.0}) | {} | {:.3} ({:.3} to {:.3}) | {:.0} |",
             drops.subject,
             if drops.sources == Sources::One { "one" } else { "1,000" },
             drops.offered / 1e6,
             drops.dropped / 1e6,
             drops.cpu * 100.0,
+            drops.starved * 100.0,
             if drops.limit == Limit::Sender { "sender" } else { "receiver" },
             median / 1e6,
             min / 1e6,

@@ -25,7 +25,6 @@ fn run(json: bool) -> Result<()> {
     let (source, frame) = cost::hit();
     progress("one source over two CPUs");
     let contention = contention::measure(source, &frame)?;
-    if env::var_os("QUICK").is_some() {println!("{:#?} {:#?}", flooded, contention); contention::pin(0)?; println!("{:#?}", pieces::measure(source,&frame)?); return Ok(());}
     let cost = cost::measure(0, progress)?;
     progress("the program in pieces");
     let pieces = pieces::measure(source, &frame)?;

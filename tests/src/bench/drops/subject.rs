@@ -29,7 +29,8 @@ pub(super) struct Subject {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    BareDrop,
+    /// A program of these instructions.
+    Bare(&'static [u64]),
     Ravelin(Mode),
     XdpFilter,
     NftIngress,
@@ -47,9 +48,10 @@ pub(super) struct Installed {
 }
 
 impl Subject {
-    pub(super) fn all() -> [Self; 11] {
+    pub(super) fn all() -> [Self; 12] {
         [
-            (XDP_DROP, Kind::BareDrop),
+            (XDP_DROP, Kind::Bare(&bpf::DROP)),
+            ("XDP_DROP that reads a byte", Kind::Bare(&bpf::READ_AND_DROP)),
             (RAVELIN, Kind::Ravelin(Mode::Native)),
             ("ravelin, generic", Kind::Ravelin(Mode::Generic)),
             (XDP_FILTER, Kind::XdpFilter),
@@ -75,8 +77,8 @@ impl Subject {
     pub(super) fn install(&self, wire: &Wire) -> Result<Installed> {
         let interface = wire.interface.as_str();
         match self.kind {
-            Kind::BareDrop => {
-                let program = bpf::load_xdp(&bpf::DROP)?;
+            Kind::Bare(instructions) => {
+                let program = bpf::load_xdp(instructions)?;
                 let link = bpf::attach(program.as_fd(), wire.ifindex, Mode::Native)?;
                 Ok(Installed { _link: Some(link), _program: None })
             }
