@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::build_ebpf;
-use crate::cargo::{HOST_CRATES, become_it, cargo, must, target_dir};
+use crate::cargo::{HOST_CRATES, become_it, must, target_dir};
 use crate::provision;
 
 /// What the XDP program costs a packet, and how many are dropped beside xdp-filter, nftables, ipset, iptables.
@@ -24,7 +24,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     provision::bench_datapath();
     build_ebpf::run(&build_ebpf::Args::default())?;
     build_ebpf::variants()?;
-    must(cargo().arg("build").args(HOST_CRATES).args(["--bin", "bench-datapath"]))?;
+    // As plain `cargo build` does, or all that needs TLS is built anew.
+    must(
+        super::pipeline::release_build()
+            .arg("build")
+            .args(HOST_CRATES)
+            .args(["--bin", "bench-datapath"]),
+    )?;
     let mut bench = Command::new(target_dir().join("debug/bench-datapath"));
     if args.json {
         bench.arg("--json");

@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 /// Cargo without what `cargo run` tells us of this crate: ring's build script looks at it, and would
 /// build everything that needs TLS anew each time we take turns with a plain `cargo build`.
-fn release_build() -> Command {
+pub(super) fn release_build() -> Command {
     let mut build = cargo();
     for (name, _) in std::env::vars_os() {
         let told = name.to_string_lossy();
