@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::logs::{self, Log};
+use super::peers;
 use super::report::{self, Row};
 use super::timing::{Measured, best_of};
-use super::{peers, plot};
 use crate::build_ebpf;
 use crate::cargo::{cargo, must, root, target_dir};
 
@@ -73,7 +73,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let docs = root().join("docs/benchmarks");
     fs::create_dir_all(&docs).with_context(|| format!("could not make {}", docs.display()))?;
     report::write(&docs.join("pipeline.md"), &rows, rounds)?;
-    fs::write(docs.join("pipeline.svg"), plot::bars(&rows)).context("could not write the plot")?;
+    fs::write(docs.join("pipeline.svg"), report::chart(&rows))
+        .context("could not write the plot")?;
     if args.json {
         println!("{}", report::json(&rows));
     } else {
@@ -84,7 +85,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 /// Cargo without what `cargo run` tells us of this crate: ring's build script looks at it, and would
 /// build everything that needs TLS anew each time we take turns with a plain `cargo build`.
-fn release_build() -> Command {
+pub(super) fn release_build() -> Command {
     let mut build = cargo();
     for (name, _) in std::env::vars_os() {
         let told = name.to_string_lossy();
