@@ -330,6 +330,6 @@ fn a_ban_of_ports_is_told_as_one() {
         *ports = Some("25,465".parse().unwrap());
     }
     let alert = Notice::Alert(alert("198.51.100.7", 3357, 10, outcome));
-    let body = compose(Lane::Immediate, &[alert]).body;
+    let body = compose(Lane::Alert, &[alert]).body;
     assert!(body.contains("(from ports 25,465; the others stay open to it)"), "{body}");
 }
