@@ -19,6 +19,7 @@ pub(super) fn notices(
 ) -> Vec<Notice> {
     let done = match &outcome.verdict {
         Verdict::Ban(order) => mail::Outcome::Banned {
+            ports: order.ports.clone(),
             target: order.target,
             since: order.since,
             until: order.expires(),

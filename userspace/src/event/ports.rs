@@ -58,7 +58,7 @@ impl Ports {
         for (first, last) in ranges {
             match merged.last_mut() {
                 Some((_, before)) if first <= before.saturating_add(1) => {
-                    *before = last.max(*before)
+                    *before = last.max(*before);
                 }
                 _ => merged.push((first, last)),
             }

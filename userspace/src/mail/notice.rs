@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Target, Timestamp};
+use crate::event::{Ports, Target, Timestamp};
 use crate::store::Evidence;
 
 /// Something worth telling; stored as JSON until it is part of a mail.
@@ -71,6 +71,9 @@ pub enum Outcome {
         /// Its end; `None` for never.
         #[serde(with = "micros::optional")]
         until: Option<Timestamp>,
+        /// Which ports it is about; `None`: every one.
+        #[serde(default)]
+        ports: Option<Ports>,
         /// Why, where it isn't this rule's own doing: the score.
         reason: Option<String>,
         /// Which ban of this target it is.

@@ -212,7 +212,7 @@ impl Record {
     }
 
     fn stands(&self, target: Target, ports: Option<&Ports>, time: Timestamp) -> bool {
-        if !self.targets.get(&target).is_some_and(|past| past.expires > time) {
+        if self.targets.get(&target).is_none_or(|past| past.expires <= time) {
             return false;
         }
         let Some(scoped) = self.scoped.get(&target) else { return true };

@@ -698,3 +698,26 @@ fn while_a_session_lives_failed_logins_from_there_do_not_ban() {
     }));
     assert_eq!(bar(&mut policy, &failed), None);
 }
+
+#[test]
+fn a_ban_of_ports_holds_back_no_ban_of_others() {
+    let mut policy = policy();
+    let mail = RuleHead { ports: Some("25,465".parse().unwrap()), ..head(3357, 10) };
+    let judge = |policy: &mut Policy, rule: &RuleHead, time| {
+        policy.judge(&by(THEM), &fired(std::slice::from_ref(rule)), at(time), at(time))
+    };
+    let first = banned(judge(&mut policy, &mail, 0));
+    assert_eq!(first.ports, mail.ports);
+    policy.record(&first);
+    assert_eq!(judge(&mut policy, &mail, 1), Verdict::Withheld(Withheld::Already));
+    assert!(!policy.is_banned(target(THEM), at(1)));
+
+    let second = banned(judge(&mut policy, &head(5720, 10), 2));
+    assert_eq!((second.ports.clone(), second.offences), (None, 2));
+    policy.record(&second);
+    assert!(policy.is_banned(target(THEM), at(3)));
+    assert_eq!(judge(&mut policy, &mail, 3), Verdict::Withheld(Withheld::Already));
+    // A repeat offender's later ban is longer, and of the deciding rule's ports again.
+    let third = banned(judge(&mut policy, &mail, 100_000));
+    assert_eq!((third.ports, third.offences), (mail.ports, 3));
+}

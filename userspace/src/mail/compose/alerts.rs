@@ -120,7 +120,7 @@ impl Scene {
     fn done(&self, offender: &Offender<'_>) -> String {
         let whom = offender.name();
         match offender.outcome() {
-            Outcome::Banned { target, since, until, reason, offences } => {
+            Outcome::Banned { target, since, until, ports, reason, offences } => {
                 let whom = target.to_string();
                 let seen = offender
                     .address
@@ -128,7 +128,10 @@ impl Scene {
                     .map(|address| format!("\n(seen: {address})"));
                 let why = reason.as_deref().map(|why| format!("\n({})", visible(why, WORDS)));
                 let which = (*offences > 1).then(|| format!("\n(its ban number {offences})"));
-                let notes: String = [seen, why, which].into_iter().flatten().collect();
+                let ports = ports
+                    .as_ref()
+                    .map(|ports| format!("\n(from ports {ports}; the others stay open to it)"));
+                let notes: String = [ports, seen, why, which].into_iter().flatten().collect();
                 match until {
                     Some(until) => format!(
                         "{whom} is banned for {},\nuntil {}.{notes}",

@@ -18,6 +18,7 @@ fn banned(target: &str, ttl: u64) -> Outcome {
         target: target.parse().unwrap(),
         since: at(0),
         until: Some(at(0).saturating_add(Duration::from_secs(ttl))),
+        ports: None,
         reason: None,
         offences: 1,
     }
@@ -412,4 +413,15 @@ fn what_attackers_write_stays_text_in_html() {
         // Nothing is fetched from anywhere, and nothing can be clicked.
         assert!(!draft.html.contains("<a ") && !draft.html.contains("url("));
     }
+}
+
+#[test]
+fn a_ban_of_ports_is_told_as_one() {
+    let mut outcome = banned("198.51.100.7/32", 300);
+    if let Outcome::Banned { ports, .. } = &mut outcome {
+        *ports = Some("25,465".parse().unwrap());
+    }
+    let alert = Notice::Alert(alert("198.51.100.7", 3357, 10, outcome));
+    let body = compose(Lane::Alert, &[alert]).body;
+    assert!(body.contains("(from ports 25,465; the others stay open to it)"), "{body}");
 }

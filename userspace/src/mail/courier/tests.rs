@@ -84,6 +84,7 @@ fn alert(offender: &str) -> Notice {
             target: offender.parse().unwrap(),
             since: now,
             until: Some(now.saturating_add(Duration::from_secs(300))),
+            ports: None,
             reason: None,
             offences: 1,
         },

@@ -44,6 +44,7 @@ fn banned(level: u8, mail: Option<bool>) -> Notice {
     let Notice::Alert(mut alert) = alert(level, mail) else { panic!() };
     alert.offender = Some("2001:db8::7".parse().unwrap());
     alert.outcome = Outcome::Banned {
+        ports: None,
         target: "2001:db8::/64".parse().unwrap(),
         since: at(0),
         until: None,
