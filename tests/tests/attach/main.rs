@@ -10,6 +10,7 @@ mod interfaces;
 mod outlive;
 mod ports;
 mod refuse;
+mod takeover;
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};

@@ -17,7 +17,7 @@ use ravelin_common::program::RAVELIN;
 
 use super::pins::{self, Pins};
 use super::sys::{self, XdpLinkInfo};
-use super::{AttachError, program};
+use super::{AttachError, Blocklist, BlocklistError, program};
 use crate::config::XdpMode;
 use crate::host::{self, Link, XdpAttachment};
 
@@ -186,6 +186,25 @@ fn switch(
             }
             Err(refused)
         }
+    }
+}
+
+impl Blocklist {
+    /// Whether every pinned link that has an interface runs the program of this process.
+    pub(super) fn runs_everywhere(&mut self) -> Result<bool, BlocklistError> {
+        let ours = program(&mut self.ebpf, RAVELIN)?.info().map_err(|error| {
+            BlocklistError::Object { what: format!("a program that can be asked ({error})") }
+        })?;
+        for interface in self.pins.linked_interfaces()? {
+            let path = self.pins.link(&interface);
+            let info = sys::open_pinned(&path)
+                .and_then(|fd| sys::xdp_link_info(fd.as_fd()))
+                .map_err(|source| BlocklistError::Pin { action: "open link", path, source })?;
+            if info.is_some_and(|info| info.ifindex != 0 && info.program_id != ours.id()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

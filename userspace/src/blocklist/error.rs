@@ -65,6 +65,15 @@ pub enum BlocklistError {
         /// Ours.
         ours: u32,
     },
+    /// An older Ravelin's maps are still there.
+    #[error(
+        "`{}` holds maps of an older layout: start `ravelin run`, which takes them over without a gap; \
+         `ravelin panic` lets everything pass meanwhile", path.display()
+    )]
+    OlderLayout {
+        /// The older folder.
+        path: PathBuf,
+    },
     /// A pinned map isn't what this program expects.
     #[error(
         "pinned map `{}` has {property} {found}, expected {expected}: it isn't Ravelin's or was made by a \
