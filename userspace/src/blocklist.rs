@@ -24,6 +24,7 @@ mod nets;
 mod pinned;
 mod pins;
 mod place;
+mod placement;
 mod restore;
 mod scopes;
 mod stock;

@@ -16,6 +16,7 @@ use aya::programs::{ProgramError, Xdp, XdpMode as AyaMode, loaded_programs};
 use ravelin_common::program::RAVELIN;
 
 use super::pins::{self, Pins};
+use super::placement;
 use super::sys::{self, XdpLinkInfo};
 use super::{AttachError, Blocklist, BlocklistError, program};
 use crate::config::XdpMode;
@@ -72,6 +73,12 @@ pub(super) fn attach(
     if !link.ethernet_header() {
         return Err(AttachError::NotEthernet { interface: interface.to_owned() });
     }
+    let links = host::links()
+        .map_err(|source| AttachError::Host { interface: interface.to_owned(), source })?;
+    if let Some(master) = placement::whole(&link, &links) {
+        let (interface, master) = (interface.to_owned(), master.name.clone());
+        return Err(AttachError::PartOf { interface, master });
+    }
     let pin = pins.link(interface);
     if let Some(info) = pinned_link(interface, &pin)? {
         if on(&link, info) {
@@ -89,7 +96,10 @@ pub(super) fn attach(
         }
         unpin(interface, &pin)?;
     }
-    let fallback = create(ebpf, &link, &pin, wanted)?;
+    let fallback = create(ebpf, &link, &pin, wanted)?.map(|reason| {
+        placement::better(&link, &links)
+            .map_or(reason.clone(), |better| format!("{reason}; {better}"))
+    });
     attached(interface, fallback, false)
 }
 
