@@ -5,6 +5,7 @@
 mod adopt;
 mod allow;
 mod bans;
+mod bulk;
 mod flood;
 mod interfaces;
 mod outlive;
