@@ -51,6 +51,8 @@ pub mod program {
     /// The one that carries out an [`Amendment`](crate::amendment::Amendment). It is never attached: userspace runs it by
     /// `BPF_PROG_TEST_RUN`.
     pub const AMEND: &str = "amend";
+    /// The one that carries out a [`Carry`](crate::carry::Carry); never attached either.
+    pub const CARRY: &str = "carry";
 }
 
 /// Expiry of a ban that never lapses.

@@ -7,6 +7,7 @@
 #![no_std]
 
 pub mod amendment;
+pub mod carry;
 pub mod destination;
 mod layout;
 pub mod packet;

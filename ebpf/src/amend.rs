@@ -36,7 +36,7 @@ pub(crate) fn amend(frame: &XdpFrame) -> u32 {
 }
 
 #[inline(always)]
-fn find(table: u32, key: [[u8; 8]; 2], prefix_len: u32) -> Option<&'static Ban> {
+pub(crate) fn find(table: u32, key: [[u8; 8]; 2], prefix_len: u32) -> Option<&'static Ban> {
     const BANS_V4: u32 = Table::BansV4 as u32;
     const BANS_V6: u32 = Table::BansV6 as u32;
     const NETS_V4: u32 = Table::NetsV4 as u32;
@@ -56,6 +56,6 @@ fn find(table: u32, key: [[u8; 8]; 2], prefix_len: u32) -> Option<&'static Ban> 
 }
 
 #[inline(always)]
-const fn halves([a, b, c, d, e, f, g, h]: [u8; 8]) -> [u32; 2] {
+pub(crate) const fn halves([a, b, c, d, e, f, g, h]: [u8; 8]) -> [u32; 2] {
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
 }

@@ -60,6 +60,13 @@ impl Ban {
         self.last_seen_ns.set(now_ns);
     }
 
+    /// Adds what an older layout's entry has counted.
+    #[inline(always)]
+    pub(crate) fn carry(&self, packets: u64, bytes: u64) {
+        self.packets.add(packets);
+        self.bytes.add(bytes);
+    }
+
     /// The index of the ports that it is about beside the ban of every port; 0 where there are none or
     /// their ban has lapsed.
     #[inline(always)]

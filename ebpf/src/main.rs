@@ -13,6 +13,7 @@
 mod amend;
 mod announce;
 mod ban;
+mod carry;
 mod count;
 mod cpu;
 mod decide;
@@ -65,6 +66,12 @@ fn pass(reason: Reason) -> u32 {
 #[xdp]
 fn amend(ctx: XdpContext) -> u32 {
     amend::amend(&XdpFrame::new(&ctx))
+}
+
+/// What userspace runs to bring over what an older layout has counted; never attached.
+#[xdp]
+fn carry(ctx: XdpContext) -> u32 {
+    carry::carry(&XdpFrame::new(&ctx))
 }
 
 /// Some helpers, `bpf_trace_printk` among them, are for GPL-compatible programs only.

@@ -12,7 +12,7 @@ use crate::cpu::Cpu;
 /// Entries of an exact map unless userspace says otherwise (`ban.max`).
 const BANS: usize = 1 << 20;
 /// Entries of a trie. Prefixes are few; what comes in thousands are addresses.
-const NETS: usize = 1 << 16;
+const NETS: usize = 1 << 17;
 const ALLOWED: usize = 1 << 14;
 /// Only userspace inserts, so nothing is allocated in the fast path, and a million free slots needn't
 /// be paid for.

@@ -24,17 +24,19 @@ mod nets;
 mod pinned;
 mod pins;
 mod place;
+mod placement;
 mod restore;
 mod scopes;
 mod stock;
 mod sweep;
 mod sys;
+mod takeover;
 
 use std::path::PathBuf;
 
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
-use ravelin_common::program::{AMEND, RAVELIN};
+use ravelin_common::program::{AMEND, CARRY, RAVELIN};
 use ravelin_common::{Entry, FLAG_HOLDS_ALLOWED, Reason, Settings, map};
 
 use self::allow::Allow;
@@ -44,6 +46,7 @@ use self::lapses::Lapses;
 use self::maps::Maps;
 use self::nets::Nets;
 use self::pins::Pins;
+use self::takeover::Older;
 use crate::config::XdpMode;
 use crate::event::{Ports, Target};
 
@@ -89,6 +92,9 @@ pub struct Opened {
     pub refused: Vec<AttachError>,
     /// Interfaces that are no longer asked for and have been let go.
     pub released: Vec<String>,
+    /// There were maps of an older layout: true where they are taken over and gone, false where their
+    /// program still runs on an interface that refused ours; the next start tries again.
+    pub taken_over: Option<bool>,
 }
 
 /// A ban as the kernel has it.
@@ -202,17 +208,23 @@ impl Blocklist {
     pub fn open(options: &Options) -> Result<(Self, Opened), BlocklistError> {
         let pins = Pins::prepare(&options.bpf_dir)?;
         maps::check_pinned(&pins)?;
-        let found_maps = pins.map(map::BANS_V4).exists();
+        let older = Older::open(&pins)?;
+        let found_maps = older.is_some() || pins.map(map::BANS_V4).exists();
 
-        let mut ebpf = load(&pins, options.max)?;
+        let room = older.as_ref().map_or(Ok(0), Older::largest)?;
+        let mut ebpf = load(&pins, options.max.max(room))?;
         let mut take = |name: &'static str| {
             ebpf.take_map(name)
                 .ok_or_else(|| BlocklistError::Object { what: format!("map `{name}`") })
         };
-        let maps = Maps::assemble(&mut take)?;
+        let mut maps = Maps::assemble(&mut take)?;
         let events = maps::events(&mut take)?;
-        let settings =
+        let mut settings =
             Settings { events_per_second: options.events_per_second, ..maps.settings()? };
+        if let Some(older) = &older {
+            older.fill(&mut maps)?;
+            settings.off = settings.off.max(older.off()?);
+        }
         let mut blocklist = Self {
             ebpf,
             pins,
@@ -238,6 +250,7 @@ impl Blocklist {
             .iter()
             .filter_map(|interface| blocklist.attach(interface).err())
             .collect();
+        let taken_over = older.map(|older| blocklist.finish_takeover(older)).transpose()?;
         let kept = blocklist.maps.max_entries(map::BANS_V4)?;
         let opened = Opened {
             adopted: found_maps.then(|| blocklist.len()),
@@ -246,6 +259,7 @@ impl Blocklist {
             panic: blocklist.settings.off == PANIC,
             refused,
             released,
+            taken_over,
         };
         Ok((blocklist, opened))
     }
@@ -359,7 +373,11 @@ fn load(pins: &Pins, max: u32) -> Result<Ebpf, BlocklistError> {
         hint: hint(&error),
         reason: describe(&error),
     })?;
-    for (name, what) in [(RAVELIN, "the XDP program"), (AMEND, "the amending program")] {
+    for (name, what) in [
+        (RAVELIN, "the XDP program"),
+        (AMEND, "the amending program"),
+        (CARRY, "the carrying program"),
+    ] {
         program(&mut ebpf, name)?.load().map_err(|error| BlocklistError::Load {
             what,
             hint: hint(&error),

@@ -40,7 +40,7 @@ use self::pipeline::{Command, Enforcement, Parts, Pipeline};
 use self::reload::{Job, Reloader};
 use self::sources::Sources;
 use self::surroundings::Surroundings;
-use crate::blocklist::{Blocklist, BlocklistError, Options as BlocklistOptions, Pinned};
+use crate::blocklist::{self, Blocklist, BlocklistError, Options as BlocklistOptions, Pinned};
 use crate::config::{self, Config, ConfigError, Loaded, Mode};
 use crate::control::{self, Request, ServerError};
 use crate::engine::Engine;
@@ -381,12 +381,8 @@ fn enforcement(
     health: &Health,
 ) -> Result<(Enforcement, Option<FromKernel>, bool), DaemonError> {
     if config.mode == Mode::Observe {
-        if !options.dry_run
-            && Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)).is_ok()
-        {
-            tracing::info!(
-                "Mode is observe: the program that is still attached passes everything."
-            );
+        if !options.dry_run {
+            pass_everything(config)?;
         }
         return Ok((Enforcement::Observe, None, false));
     }
@@ -427,6 +423,13 @@ fn enforcement(
             ),
         );
     }
+    match opened.taken_over {
+        Some(true) => tracing::info!("Took over the bans and counts of an older version."),
+        Some(false) => tracing::warn!(
+            "An older version's program still runs on an interface that refuses ours; the next start tries again."
+        ),
+        None => {}
+    }
     for released in &opened.released {
         tracing::info!(interface = released, "Let go: it is no longer configured.");
     }
@@ -439,6 +442,22 @@ fn enforcement(
     let log = blocklist.program_log();
     let drops = blocklist.drop_events().map(|drops| FromKernel { drops, log });
     Ok((Enforcement::Kernel(Box::new(blocklist)), drops, opened.panic))
+}
+
+/// Nothing that an earlier daemon has left attached drops anything while we only observe.
+fn pass_everything(config: &Config) -> Result<(), DaemonError> {
+    match Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)) {
+        Ok(()) => {
+            tracing::info!("Mode is observe: the program that is still attached passes everything.")
+        }
+        Err(BlocklistError::OlderLayout { .. }) => {
+            let interfaces = blocklist::detach(&config.bpf_dir)?;
+            tracing::info!(?interfaces, "Mode is observe: the older version's program is off.");
+        }
+        // Most often there is none.
+        Err(_) => {}
+    }
+    Ok(())
 }
 
 /// What `status` says of a fallback.

@@ -344,7 +344,12 @@ pub(super) fn check_pinned(pins: &Pins) -> Result<(), BlocklistError> {
     Ok(())
 }
 
-fn wrong_shape(path: &Path, property: &'static str, found: u32, expected: u32) -> BlocklistError {
+pub(super) fn wrong_shape(
+    path: &Path,
+    property: &'static str,
+    found: u32,
+    expected: u32,
+) -> BlocklistError {
     BlocklistError::WrongShape {
         path: path.to_owned(),
         property,
@@ -362,7 +367,7 @@ fn typed<M: TryFrom<Map, Error = MapError>>(
     })
 }
 
-fn scan<K: Pod, V: Pod>(
+pub(super) fn scan<K: Pod, V: Pod>(
     map: &HashMap<MapData, K, V>,
     name: &'static str,
     mut visit: impl FnMut(K, V),
