@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::logs::{self, Log};
-use super::peers;
 use super::report::{self, Row};
 use super::timing::{Measured, best_of};
+use super::{memory, peers};
 use crate::build_ebpf;
 use crate::cargo::{cargo, must, root, target_dir};
 
@@ -70,15 +70,21 @@ pub(super) fn run(args: &Args) -> Result<()> {
         }
     }
 
+    let mut peaks = Vec::new();
+    for log in Log::FLOODS {
+        eprintln!("Measuring memory on {}", log.name());
+        peaks.push(memory::peak(&target_dir().join("release/ravelin"), log)?);
+    }
+
     let docs = root().join("docs/benchmarks");
     fs::create_dir_all(&docs).with_context(|| format!("could not make {}", docs.display()))?;
-    report::write(&docs.join("pipeline.md"), &rows, rounds)?;
+    report::write(&docs.join("pipeline.md"), &rows, &peaks, rounds)?;
     fs::write(docs.join("pipeline.svg"), report::chart(&rows))
         .context("could not write the plot")?;
     if args.json {
-        println!("{}", report::json(&rows));
+        println!("{}", report::json(&rows, &peaks));
     } else {
-        print!("{}", report::table(&rows));
+        print!("{}", report::table(&rows, &peaks));
     }
     Ok(())
 }
