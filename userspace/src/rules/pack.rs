@@ -15,7 +15,7 @@ use crate::config::Format;
 
 /// Keys of the rule language that come later: they are refused by name, so that nobody believes them
 /// at work.
-const LATER: [&str; 4] = ["lists", "list", "absent", "ports"];
+const LATER: [&str; 3] = ["lists", "list", "ports"];
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -120,6 +120,8 @@ pub(super) struct RawRule {
     pub(super) mail: Option<bool>,
     pub(super) ttl: Option<Span>,
     pub(super) preceded_by: Option<RawPreceded>,
+    pub(super) not_followed_by: Option<RawFollowed>,
+    pub(super) not_seen_for: Option<Span>,
 }
 
 impl RawRule {
@@ -150,6 +152,8 @@ impl RawRule {
             mail: self.mail.or(parent.mail),
             ttl: self.ttl.or(parent.ttl),
             preceded_by: self.preceded_by.or(parent.preceded_by),
+            not_followed_by: self.not_followed_by.or(parent.not_followed_by),
+            not_seen_for: self.not_seen_for.or(parent.not_seen_for),
         }
     }
 }
@@ -200,6 +204,16 @@ pub(super) struct RawPreceded {
     pub(super) rules: OneOrMany<u32>,
     #[serde(default = "once")]
     pub(super) count: u32,
+    pub(super) within: Span,
+    #[serde(default)]
+    pub(super) same: Option<OneOrMany<String>>,
+}
+
+/// `not_followed_by:`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFollowed {
+    pub(super) rules: OneOrMany<u32>,
     pub(super) within: Span,
     #[serde(default)]
     pub(super) same: Option<OneOrMany<String>>,

@@ -368,8 +368,13 @@ fn the_documentation_has_every_key() {
         ("## Rules", "`preceded_by` has", format!("{head}rules: [{{zzz: 1}}]\n")),
         (
             "`preceded_by` has",
-            "Conditions are",
+            "`not_followed_by` has",
             format!("{head}rules: [{{preceded_by: {{zzz: 1}}}}]\n"),
+        ),
+        (
+            "`not_followed_by` has",
+            "Conditions are",
+            format!("{head}rules: [{{not_followed_by: {{zzz: 1}}}}]\n"),
         ),
         ("## Tests", "`expect` has", format!("{head}tests: [{{zzz: 1}}]\n")),
         ("`expect` has", "\n## ", format!("{head}tests: [{{expect: {{zzz: 1}}}}]\n")),
