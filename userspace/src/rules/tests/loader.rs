@@ -39,7 +39,7 @@ fn an_unknown_key_is_shown_with_the_nearest_known_one() {
     );
     let yaml = pack(EVENT, "  - {id: 1, level: 5, event: failed, description: d, zzz: 1}");
     assert!(complaint(&yaml).starts_with("my.yaml:8:54: unknown key `zzz`; known are `id`,"));
-    for (key, value) in [("ports", "[22]")] {
+    for (key, value) in [("ports", "[22]"), ("list", "x")] {
         let rule =
             format!("  - {{id: 1, level: 5, event: failed, description: d, {key}: {value}}}");
         let wanted = format!("`{key}` isn't in this release yet; take it out");
