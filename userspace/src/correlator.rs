@@ -30,6 +30,7 @@
 //! a bounded number of windows for each; a bounded number of times in a window.
 #![forbid(unsafe_code)]
 
+mod absence;
 mod attempt;
 mod condition;
 mod entry;
@@ -40,19 +41,21 @@ mod table;
 mod track;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
+use self::absence::Absences;
 use self::attempt::Attempts;
 use self::condition::Subject;
 use self::owner::Owner;
 use self::pass::{Held, Pass};
-use self::plan::Plan;
+use self::plan::{GroupKind, Plan};
 use self::table::Table;
 use self::track::Evidence;
-use crate::event::{Alert, Event, Offence, Target, Timestamp, Value, Withheld};
+use crate::event::{Alert, Event, Offence, RuleHead, Target, Timestamp, Value, Withheld};
 use crate::rules::RuleSet;
 
 /// How much may be remembered.
@@ -98,6 +101,19 @@ pub struct Fired {
     pub bannable_score: f64,
 }
 
+/// Something didn't come in time, and a rule fired.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Missed {
+    /// Which.
+    pub rule: Arc<RuleHead>,
+    /// From when on it was awaited.
+    pub since: Timestamp,
+    /// When its time was over, and the rule fired.
+    pub time: Timestamp,
+    /// Whom the event was about after which it should have come.
+    pub target: Option<Target>,
+}
+
 /// What is remembered, and what was forgotten to make room.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Stats {
@@ -116,6 +132,9 @@ pub struct Correlator {
     table: Table,
     attempts: Attempts,
     held: Held,
+    absences: Absences,
+    /// Whether somebody has told the time yet, from which the unseen is awaited.
+    begun: bool,
     ipv6_prefix: u8,
 }
 
@@ -127,7 +146,15 @@ impl Correlator {
         let mut table = Table::new(limits.max_keys, limits.max_window_bytes, half_life);
         table.set_horizon(plan.horizon());
         let held = Held::new(plan.rules());
-        Self { plan, table, attempts: Attempts::new(limits.max_sessions), held, ipv6_prefix }
+        Self {
+            plan,
+            table,
+            attempts: Attempts::new(limits.max_sessions),
+            held,
+            absences: Absences::default(),
+            begun: false,
+            ipv6_prefix,
+        }
     }
 
     /// Takes other rules, and keeps scores and the windows of rules (by id) that are still there.
@@ -137,9 +164,47 @@ impl Correlator {
         self.table.for_each(|entry| {
             entry.regroup(|group| moved.get(usize::from(group)).copied().flatten());
         });
+        self.absences.regroup(|group| moved.get(usize::from(group)).copied().flatten());
+        self.begun = false;
         self.table.set_horizon(plan.horizon());
         self.held = Held::new(plan.rules());
         self.plan = plan;
+    }
+
+    /// It is `now`: what was to come before, and didn't. Whoever feeds lines tells the time before each, or
+    /// now and then once all lines until then are in.
+    pub fn advance(&mut self, now: Timestamp) -> Vec<Missed> {
+        let now = now.as_micros().div_euclid(1_000);
+        if !self.begun {
+            self.begun = true;
+            self.expect_unseen(now);
+        }
+        if !self.absences.has_passed(now) {
+            return Vec::new();
+        }
+        let passed = self.absences.advance(now).into_iter();
+        let missed = passed.map(|passed| {
+            let at = |millis: i64| Timestamp::from_micros(millis.saturating_mul(1_000));
+            Missed {
+                rule: Arc::clone(&self.plan.rule(self.plan.group(passed.group).lead).head),
+                since: at(passed.since),
+                time: at(passed.deadline),
+                target: passed.target,
+            }
+        });
+        missed.collect()
+    }
+
+    /// What is awaited without anything that it comes after is awaited from the start.
+    fn expect_unseen(&mut self, now: i64) {
+        for (at, group) in self.plan.groups() {
+            if let GroupKind::Absence { of: None, within } = group.kind
+                && !self.plan.rule(group.lead).silent
+                && let Some(owner) = group.key.everybody(self.table.hasher())
+            {
+                self.absences.expect((at, owner, 0), now, within, false, None);
+            }
+        }
     }
 
     /// Takes an event in.
@@ -186,6 +251,7 @@ impl Correlator {
             plan: &self.plan,
             table: &mut self.table,
             held: &mut self.held,
+            absences: &mut self.absences,
             fired,
             event,
             subject,
@@ -234,7 +300,7 @@ impl Correlator {
         Stats {
             keys: self.table.len(),
             bytes: self.table.bytes(),
-            evicted: self.table.evicted() + self.attempts.evicted(),
+            evicted: self.table.evicted() + self.attempts.evicted() + self.absences.turned_away(),
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub use self::pack_tests::run_pack_test;
 use crate::config::Config;
-use crate::correlator::{Correlator, Fired, Limits, Standing};
+use crate::correlator::{Correlator, Fired, Limits, Missed, Standing};
 use crate::event::{BanOrder, Event, Offence, Record, Target, Timestamp, Verdict};
 use crate::policy::{Network, Policy, SuricataProof};
 use crate::rules::Packs;
@@ -83,6 +83,14 @@ impl Engine {
             correlator.consume(order.target);
         }
         outcome
+    }
+
+    /// It is `now` by the lines' time: what should have come before and didn't.
+    ///
+    /// A replay calls it with each line's time before [`Self::step`]; the daemon, which reads several
+    /// sources, once all of them are read up to there.
+    pub fn advance(&mut self, now: Timestamp) -> Vec<Missed> {
+        self.correlator.advance(now)
     }
 
     /// Takes other packs and another configuration, and keeps all state; `ban.score_half_life` and

@@ -28,7 +28,7 @@ pub use self::expect::{Expect, Outcome, PackTest};
 use self::pack::Text;
 pub use self::pattern::{Forgery, PatternError};
 use self::recognise::Recogniser;
-pub use self::rule::{Condition, Key, Preceded, Rule, RuleSet, Trigger, Window};
+pub use self::rule::{Absence, Condition, Key, Preceded, Rule, RuleSet, Trigger, Window};
 use crate::event::{Event, EventKind, Record};
 
 /// A pack inside the binary.

@@ -10,6 +10,7 @@ use super::args::Explain;
 use super::{Done, setup};
 use crate::config::{Config, Format, Shown};
 use crate::control::ListedPorts;
+use crate::correlator::Missed;
 use crate::engine::Outcome;
 use crate::event::{Alert, BanOrder, Fields, Line, Ttl, Value, Verdict, Withheld};
 use crate::source::WholeLine;
@@ -36,10 +37,14 @@ pub(super) fn run(config: Option<&Path>, args: &Explain) -> anyhow::Result<Done>
                 // Old lines are explained as if they came in when they were written.
                 let arrived = record.time.unwrap_or(now);
                 let program = record.program.map(String::from_utf8_lossy);
+                let missed = engine.advance(arrived);
                 let outcome = engine.step(record, arrived);
                 if args.json {
-                    write_json(&mut out, &Explained::of(number, format, program, &outcome))?;
+                    let missed = missed.iter().map(ExplainedMissed::of).collect();
+                    let explained = Explained::of(number, format, program, &outcome);
+                    write_json(&mut out, &Explained { missed, ..explained })?;
                 } else {
+                    missed.iter().try_for_each(|missed| write_missed(&mut out, missed))?;
                     write_words(&mut out, &config, number, format, program.as_deref(), &outcome)?;
                 }
             }
@@ -63,6 +68,30 @@ struct Explained<'l> {
     score: f64,
     ban: Option<ExplainedBan>,
     withheld: Option<&'static str>,
+    /// What had not come by the time of this line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missed: Vec<ExplainedMissed>,
+}
+
+#[derive(Serialize)]
+struct ExplainedMissed {
+    time: String,
+    rule: u32,
+    level: u8,
+    since: String,
+    description: String,
+}
+
+impl ExplainedMissed {
+    fn of(missed: &Missed) -> Self {
+        Self {
+            time: missed.time.to_string(),
+            rule: missed.rule.id,
+            level: missed.rule.level,
+            since: missed.since.to_string(),
+            description: missed.rule.description.clone(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -100,6 +129,7 @@ impl<'l> Explained<'l> {
             score: 0.0,
             ban: None,
             withheld: None,
+            missed: Vec::new(),
         }
     }
 
@@ -201,6 +231,15 @@ fn write_words(
     write_score(out, config, outcome)?;
     write_verdict(out, config, outcome)?;
     writeln!(out)
+}
+
+fn write_missed(out: &mut impl Write, missed: &Missed) -> io::Result<()> {
+    let Missed { rule, since, time, target } = missed;
+    writeln!(out, "nothing came from {since} to {time}")?;
+    if let Some(target) = target {
+        writeln!(out, "  after     a line about {target}")?;
+    }
+    writeln!(out, "  rule      {} level {}: {}\n", rule.id, rule.level, rule.description)
 }
 
 fn write_offender(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {

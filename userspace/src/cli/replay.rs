@@ -14,6 +14,7 @@ use self::text::{Clock, Text};
 use super::args::Replay;
 use super::{Done, setup, table};
 use crate::config::Shown;
+use crate::correlator::Missed;
 use crate::engine::{Engine, Outcome};
 use crate::event::{BanOrder, Line, Target, Timestamp, Ttl, Verdict};
 use crate::format::Decoder;
@@ -73,6 +74,9 @@ fn step(
     let Ok(record) = decoder.decode(Line { bytes, arrived: now }) else { return Ok(()) };
     // Replayed as if the line were read when it was written.
     let arrived = record.time.unwrap_or(now);
+    for missed in engine.advance(arrived) {
+        report.missed(&missed)?;
+    }
     let outcome = engine.step(&record, arrived);
     report.take(&outcome, bytes)
 }
@@ -195,6 +199,30 @@ impl<W: Write> Report<W> {
             Verdict::Ban(order) => self.ban(order),
             _ => Ok(()),
         }
+    }
+
+    fn missed(&mut self, missed: &Missed) -> io::Result<()> {
+        let Missed { rule, since, time, target } = missed;
+        if rule.level < self.min_level {
+            return Ok(());
+        }
+        self.alerts += 1;
+        if self.json {
+            let offender = target.map(|target| target.net().addr());
+            let said = Said::Alert {
+                time: self.clock.show(*time),
+                rule: rule.id,
+                level: rule.level,
+                offender,
+                description: &rule.description,
+                line: "",
+            };
+            return say(&mut self.out, &said);
+        }
+        let text = self.text.begin().text(self.clock.show(*time));
+        text.text(" alert level=").number(rule.level.into()).text(" rule=").number(rule.id);
+        let description = format!(" {} (nothing came since {since})", rule.description);
+        self.out.write_all(text.text(&description).end())
     }
 
     fn ban(&mut self, order: &BanOrder) -> io::Result<()> {

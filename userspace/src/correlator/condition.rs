@@ -153,6 +153,12 @@ impl KeyPlan {
         Self { parts: same.iter().map(Part::new).collect(), rule }
     }
 
+    /// The owner of the only window, where the key is empty.
+    pub(super) fn everybody(&self, hasher: &Seeded) -> Option<Owner> {
+        let hash = hasher.build_hasher();
+        self.parts.is_empty().then(|| Owner::shared(self.rule, hash.finish()))
+    }
+
     /// Whether many offenders of a network are counted together.
     pub(super) fn is_network(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Network(_)))

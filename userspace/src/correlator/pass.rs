@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Fired;
+use super::absence::{Absences, Expected};
 use super::condition::{Subject, Whose};
 use super::entry::{Entry, Place};
 use super::owner::Owner;
@@ -48,6 +49,7 @@ pub(super) struct Pass<'p, 'e, 'l> {
     pub(super) plan: &'p Plan,
     pub(super) table: &'p mut Table,
     pub(super) held: &'p mut Held,
+    pub(super) absences: &'p mut Absences,
     pub(super) fired: &'p mut Fired,
     pub(super) event: &'e Event<'l>,
     pub(super) subject: Subject,
@@ -89,6 +91,8 @@ impl<'p> Pass<'p, '_, '_> {
             Step::Rule(rule) => self.apply(rule),
             Step::Count(group) => self.count(group),
             Step::Record(group) => self.record(group),
+            Step::Expect(group) => self.expect(group),
+            Step::Came(group) => self.came(group),
         }
     }
 
@@ -151,7 +155,7 @@ impl<'p> Pass<'p, '_, '_> {
                     None => return,
                 }
             }
-            GroupKind::Ladder(_) | GroupKind::Memory { .. } => None,
+            GroupKind::Ladder(_) | GroupKind::Memory { .. } | GroupKind::Absence { .. } => None,
         };
         let place = Place { group, subkey: key.1 };
         let network = counting.key.is_network();
@@ -193,6 +197,38 @@ impl<'p> Pass<'p, '_, '_> {
         if let Some((entry, tick)) = self.open(whose) {
             entry.record(Place { group, subkey }, tick, times, gate.within, gate.count);
         }
+    }
+
+    /// Something is expected from now on.
+    fn expect(&mut self, group: u16) {
+        let plan = self.plan;
+        let GroupKind::Absence { of, within } = &plan.group(group).kind else { return };
+        if self.triggered(plan.rule(plan.group(group).lead)).is_none() {
+            return;
+        }
+        if let Some(what) = self.expected(group) {
+            self.absences.expect(what, self.now, *within, of.is_none(), self.subject.target);
+        }
+    }
+
+    /// Something may have been expected.
+    fn came(&mut self, group: u16) {
+        let GroupKind::Absence { of: Some(of), .. } = &self.plan.group(group).kind else { return };
+        if self.held.most(of).is_some()
+            && let Some(what) = self.expected(group)
+        {
+            self.absences.came(what, self.now);
+        }
+    }
+
+    fn expected(&self, group: u16) -> Option<Expected> {
+        let key = &self.plan.group(group).key;
+        let (whose, subkey) = key.resolve(self.event, self.subject, self.table.hasher())?;
+        let owner = match whose {
+            Whose::Subject => Owner::target(self.subject.target?),
+            Whose::Other(owner) => owner,
+        };
+        Some((group, owner, subkey))
     }
 
     /// How often a rule's trigger held, if it did and its conditions hold.

@@ -36,6 +36,10 @@ pub(super) enum Step {
     Count(u16),
     /// Events that another rule will ask for.
     Record(u16),
+    /// Events after which something is expected.
+    Expect(u16),
+    /// Events that were expected.
+    Came(u16),
 }
 
 /// A rule, without its window.
@@ -81,6 +85,8 @@ pub(super) enum GroupKind {
     Distinct(DistinctPlan, Ladder),
     /// Remembers when these rules held, for the lead rule's gate.
     Memory { of: Box<[u32]>, gate: Gate },
+    /// Waits for these rules, or for the lead rule's own events, so many milliseconds.
+    Absence { of: Option<Box<[u32]>>, within: i64 },
 }
 
 impl GroupKind {
@@ -88,7 +94,7 @@ impl GroupKind {
     pub(super) const fn ladder(&self) -> Option<&Ladder> {
         match self {
             Self::Ladder(ladder) | Self::Distinct(_, ladder) => Some(ladder),
-            Self::Memory { .. } => None,
+            Self::Memory { .. } | Self::Absence { .. } => None,
         }
     }
 }
@@ -105,6 +111,16 @@ impl Plan {
                 let of = preceded.rules.iter().map(|rule| index(*rule)).collect();
                 plan.add_group(at, rule, &preceded.same, GroupKind::Memory { of, gate });
                 plan.rules[at].gate = Some(gate);
+            }
+        }
+        let mut absent_by = vec![None; set.rules.len()];
+        for (at, rule) in set.rules.iter().enumerate() {
+            if let Some(absence) = &rule.absence {
+                absent_by[at] = Some(plan.next_group());
+                let by = absence.by.as_ref();
+                let of = by.map(|by| by.iter().map(|rule| index(*rule)).collect());
+                let within = i64::from(ticks(absence.within));
+                plan.add_group(at, rule, &absence.same, GroupKind::Absence { of, within });
             }
         }
         let mut counted_by = vec![None; set.rules.len()];
@@ -133,11 +149,11 @@ impl Plan {
             mates.iter().for_each(|mate| counted_by[*mate] = Some(group));
         }
         plan.horizon = set.rules.iter().map(reach).max().unwrap_or(0);
-        plan.programs = programs(set, &plan, &counted_by);
+        plan.programs = programs(set, &plan, &counted_by, &absent_by);
         let networks = plan.programs.iter().map(|steps| {
             let counts = |step: &Step| match step {
                 Step::Count(group) => plan.group(*group).key.is_network(),
-                Step::Rule(_) | Step::Record(_) => false,
+                Step::Rule(_) | Step::Record(_) | Step::Expect(_) | Step::Came(_) => false,
             };
             steps.iter().any(counts)
         });
@@ -165,6 +181,11 @@ impl Plan {
 
     pub(super) fn group(&self, group: u16) -> &Group {
         &self.groups[usize::from(group)]
+    }
+
+    /// The groups that wait for something, by index.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (u16, &Group)> {
+        (0..).zip(&self.groups)
     }
 
     /// The longest window or cooldown, in milliseconds.
@@ -226,20 +247,25 @@ fn count_together(one: &Rule, other: &Rule) -> bool {
         && other.preceded.is_none()
 }
 
-fn programs(set: &RuleSet, plan: &Plan, counted_by: &[Option<u16>]) -> Vec<Box<[Step]>> {
+fn programs(
+    set: &RuleSet,
+    plan: &Plan,
+    counted_by: &[Option<u16>],
+    absent_by: &[Option<u16>],
+) -> Vec<Box<[Step]>> {
     let events = set.rules.iter().flat_map(|rule| match &rule.trigger {
         Trigger::Events(events) => events.as_slice(),
         Trigger::After(_) => &[],
     });
     let kinds = events.max().map_or(0, |last| last.saturating_add(1));
     let order = order(set);
-    (0..kinds).map(|kind| program(set, plan, counted_by, &order, kind)).collect()
+    (0..kinds).map(|kind| program(set, plan, (counted_by, absent_by), &order, kind)).collect()
 }
 
 fn program(
     set: &RuleSet,
     plan: &Plan,
-    counted_by: &[Option<u16>],
+    (counted_by, absent_by): (&[Option<u16>], &[Option<u16>]),
     order: &[usize],
     kind: u32,
 ) -> Box<[Step]> {
@@ -254,6 +280,9 @@ fn program(
         };
         match counted_by[*at] {
             _ if !reached[*at] => {}
+            None if absent_by[*at].is_some() => {
+                steps.extend(absent_by[*at].map(Step::Expect));
+            }
             None => steps.push(Step::Rule(index(*at))),
             Some(group) if plan.group(group).lead == index(*at) => steps.push(Step::Count(group)),
             Some(_) => {}
@@ -261,10 +290,14 @@ fn program(
     }
     // An event doesn't come before itself.
     for (at, group) in plan.groups.iter().enumerate() {
-        if let GroupKind::Memory { of, .. } = &group.kind
-            && of.iter().any(|rule| reached.get(*rule as usize).copied().unwrap_or(false))
-        {
-            steps.push(Step::Record(u16::try_from(at).unwrap_or(u16::MAX)));
+        let at = u16::try_from(at).unwrap_or(u16::MAX);
+        let (of, step) = match &group.kind {
+            GroupKind::Memory { of, .. } => (of, Step::Record(at)),
+            GroupKind::Absence { of: Some(of), .. } => (of, Step::Came(at)),
+            GroupKind::Absence { .. } | GroupKind::Ladder(_) | GroupKind::Distinct(..) => continue,
+        };
+        if of.iter().any(|rule| reached.get(*rule as usize).copied().unwrap_or(false)) {
+            steps.push(step);
         }
     }
     steps.into()

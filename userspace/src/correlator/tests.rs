@@ -27,6 +27,7 @@ fn rule(id: u32, level: u8, trigger: Trigger) -> Rule {
         score: 0.0,
         window: None,
         preceded: None,
+        absence: None,
         ignore: Duration::ZERO,
         silent: false,
     }

@@ -1,5 +1,6 @@
 //! What of an outcome is worth telling people, and what worth remembering.
 
+use crate::correlator::Missed;
 use crate::engine::Outcome;
 use crate::event::{Alert, Fields, Value, Verdict};
 use crate::mail::{self, AlertNotice, Notice};
@@ -61,6 +62,41 @@ pub(super) fn notices(
             })
         })
         .collect()
+}
+
+/// Something didn't come in time: for people, where `level` or the rule says so.
+pub(super) fn missed_notice(missed: &Missed, level: u8) -> Option<Notice> {
+    let rule = &missed.rule;
+    (rule.level >= level || rule.mail == Some(true)).then(|| {
+        Notice::Alert(AlertNotice {
+            at: missed.time,
+            host: None,
+            source: String::new(),
+            rule: rule.id,
+            level: rule.level,
+            description: rule.description.clone(),
+            count: 1,
+            offender: missed.target.map(|target| target.net().addr()),
+            fields: vec![("awaited since".to_owned(), missed.since.to_string())],
+            outcome: mail::Outcome::Nothing,
+            evidence: Evidence::default(),
+            mail: rule.mail,
+        })
+    })
+}
+
+/// Something didn't come in time: for the history.
+pub(super) fn missed_record(missed: &Missed) -> Option<AlertRecord> {
+    let rule = &missed.rule;
+    (rule.level >= HISTORY_LEVEL).then(|| AlertRecord {
+        at: missed.time,
+        target: missed.target,
+        rule: Some(rule.id),
+        level: Some(rule.level),
+        description: rule.description.clone(),
+        withheld: None,
+        evidence: Evidence::default(),
+    })
 }
 
 fn fields(fields: &Fields<'_>) -> Vec<(String, String)> {

@@ -1,10 +1,16 @@
 //! What only time brings: lapses, bans that waited for the rate, and how disk and mail fare.
 
+use std::time::Duration;
+
 use super::logline::UnbanLine;
 use super::pipeline::Pipeline;
+use super::telling::{missed_notice, missed_record};
 use crate::blocklist::Clock;
 use crate::event::Timestamp;
 use crate::store::{Allowed, Effect, Evidence};
+
+/// A line may be so long on its way from its writer to us.
+const STRAGGLERS: Duration = Duration::from_secs(2);
 
 impl Pipeline {
     /// What only time brings.
@@ -20,12 +26,29 @@ impl Pipeline {
         }
         self.parts.engine.policy_mut().expire(now);
         self.expire_allowed(now);
+        self.look_at_absences(now);
         self.look_at_ineffective();
         self.look_at_sources();
         self.look_at_store();
         self.look_at_mail();
         for notice in self.parts.health.news() {
             self.mail(&notice);
+        }
+    }
+
+    /// What should have come and didn't: decided once every source is read up to there, so that a backlog
+    /// isn't taken for silence.
+    fn look_at_absences(&mut self, now: Timestamp) {
+        if !self.parts.sources.reading().all(|source| source.caught_up) {
+            return;
+        }
+        for missed in self.parts.engine.advance(now.saturating_sub(STRAGGLERS)) {
+            let rule = &missed.rule;
+            tracing::info!(rule = rule.id, level = rule.level, since = %missed.since, "Nothing came: {}.", rule.description);
+            self.parts.store.push(missed_record(&missed).map(Effect::Alert));
+            if let Some(notice) = missed_notice(&missed, self.parts.config.mail.level) {
+                self.mail(&notice);
+            }
         }
     }
 

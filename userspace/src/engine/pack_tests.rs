@@ -31,13 +31,17 @@ pub fn run_pack_test(packs: &Arc<Packs>, test: &PackTest, now: Timestamp) -> Vec
                     differences
                 }
                 Ok(record) => {
-                    let outcome = engine.step(&record, record.time.unwrap_or(now));
+                    let time = record.time.unwrap_or(now);
+                    let missed = engine.advance(time);
+                    let missed = missed.iter().map(|missed| missed.rule.id);
+                    let outcome = engine.step(&record, time);
+                    let fired = outcome.fired.alerts.iter().map(|alert| alert.rule.id);
                     test.expect.differences(&TestOutcome {
                         event: outcome.event.as_ref().map(|event| event.kind.name.as_str()),
                         fields: outcome.event.as_ref().map(|event| &event.fields),
                         offender: outcome.offence.offender,
                         proven: outcome.offence.proven,
-                        rules: outcome.fired.alerts.iter().map(|alert| alert.rule.id).collect(),
+                        rules: missed.chain(fired).collect(),
                         score: outcome.fired.score,
                         ban: match &outcome.verdict {
                             Verdict::Ban(order) => Some(order.target.to_string()),

@@ -334,6 +334,45 @@ fn targets_are_prefixes_but_for_neighbours() {
 }
 
 #[test]
+fn a_network_is_banned_unless_something_in_it_speaks_against_it() {
+    let prefixes = crate::event::Prefixes { v4: 24, v6: 56 };
+    let many = RuleHead { ban: Some(true), network: Some(prefixes), ..head(1, 12) };
+    let judge = |policy: &mut Policy, who: &str, heads: &[RuleHead]| {
+        policy.judge(&by(who), &fired(heads), at(10), at(10))
+    };
+    let only = std::slice::from_ref(&many);
+    for (who, expected) in
+        [("198.51.100.7", "198.51.100.0/24"), ("2001:db8:7::7", "2001:db8:7::/56")]
+    {
+        let order = banned(judge(&mut policy(), who, only));
+        assert_eq!((order.target, order.rule), (target(expected), Some(1)));
+        // A part of it that is allowed goes on passing; all of it can't be banned.
+        let allow = |nets: &[&str], who: &str| {
+            let nets = nets.iter().map(|net| net.parse().unwrap()).collect();
+            judge(&mut policy_of(|config| config.allow = nets), who, only)
+        };
+        assert_eq!(
+            banned(allow(&["198.51.100.0/25", "2001:db8:7:1::/64"], "198.51.100.200")).target,
+            target("198.51.100.0/24")
+        );
+        let halves = ["198.51.100.0/25", "198.51.100.128/25"];
+        assert_eq!(allow(&halves, "198.51.100.7"), Verdict::Withheld(Withheld::Allowed));
+    }
+    let link = judge(&mut policy(), "2001:db8:1:5::7", only);
+    assert_eq!(link, Verdict::Withheld(Withheld::Private), "our own link is in it");
+    let wide = RuleHead { network: Some(crate::event::Prefixes { v4: 7, v6: 31 }), ..many.clone() };
+    assert_eq!(judge(&mut policy(), THEM, &[wide]), Verdict::Withheld(Withheld::Ambiguous));
+    let mut guarded = policy();
+    let peer = addr("198.51.100.200");
+    guarded.sessions.open(Target::of_address(peer), peer, Some(4_711), Some(1), at(0));
+    let shielded = judge(&mut guarded, "198.51.100.7", only);
+    assert_eq!(shielded, Verdict::Withheld(Withheld::LiveSession));
+    // What it did itself is enough for itself.
+    let order = banned(judge(&mut guarded, "198.51.100.7", &[many, head(2, 10)]));
+    assert_eq!((order.target, order.rule), (target("198.51.100.7"), Some(2)));
+}
+
+#[test]
 fn the_highest_alert_that_bans_decides_and_then_the_score() {
     let never = RuleHead { ban: Some(false), ..head(1, 15) };
     let always = RuleHead { ban: Some(true), ..head(9, 3) };

@@ -263,6 +263,21 @@ pub enum Problem {
          key; leave one of the two out"
     )]
     MixedSource,
+    /// A rule about absence that also says what only events can have.
+    #[error(
+        "`{key}` makes no sense in a rule about what doesn't come: nothing comes that could be counted, scored or \
+         banned for; put it into a rule that this one comes `after`"
+    )]
+    NotWithAbsence {
+        /// As written.
+        key: &'static str,
+    },
+    /// A rule that listens to one about absence.
+    #[error("rule {id} fires when nothing comes, so no event can be after it")]
+    AfterAbsence {
+        /// As written.
+        id: u32,
+    },
     /// A number out of its range.
     #[error("expected `{key}` from {min} to {max}, got {got}")]
     Range {

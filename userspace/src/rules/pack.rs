@@ -15,7 +15,7 @@ use crate::config::Format;
 
 /// Keys of the rule language that come later: they are refused by name, so that nobody believes them
 /// at work.
-const LATER: [&str; 3] = ["lists", "list", "absent"];
+const LATER: [&str; 2] = ["lists", "list"];
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -123,6 +123,8 @@ pub(super) struct RawRule {
     pub(super) ttl: Option<Span>,
     pub(super) ports: Option<PortList>,
     pub(super) preceded_by: Option<RawPreceded>,
+    pub(super) not_followed_by: Option<RawFollowed>,
+    pub(super) not_seen_for: Option<Span>,
 }
 
 impl RawRule {
@@ -154,6 +156,8 @@ impl RawRule {
             ttl: self.ttl.or(parent.ttl),
             ports: self.ports.or(parent.ports),
             preceded_by: self.preceded_by.or(parent.preceded_by),
+            not_followed_by: self.not_followed_by.or(parent.not_followed_by),
+            not_seen_for: self.not_seen_for.or(parent.not_seen_for),
         }
     }
 }
@@ -204,6 +208,16 @@ pub(super) struct RawPreceded {
     pub(super) rules: OneOrMany<u32>,
     #[serde(default = "once")]
     pub(super) count: u32,
+    pub(super) within: Span,
+    #[serde(default)]
+    pub(super) same: Option<OneOrMany<String>>,
+}
+
+/// `not_followed_by:`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFollowed {
+    pub(super) rules: OneOrMany<u32>,
     pub(super) within: Span,
     #[serde(default)]
     pub(super) same: Option<OneOrMany<String>>,

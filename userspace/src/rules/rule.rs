@@ -32,6 +32,8 @@ pub struct Rule {
     pub window: Option<Window>,
     /// Fire only where enough of other rules' events came before (failures, then a success).
     pub preceded: Option<Preceded>,
+    /// Fire where something doesn't come in time, and not on its own events.
+    pub absence: Option<Absence>,
     /// After firing for a key, swallow further firings for this long; zero: none.
     pub ignore: Duration,
     /// Disabled: it neither alerts nor scores, and only rules that come after it hear of it.
@@ -71,6 +73,18 @@ pub struct Preceded {
     /// Age that still counts, inclusive.
     pub within: Duration,
     /// What they have in common with this event.
+    pub same: Vec<Key>,
+}
+
+/// `not_followed_by`, `not_seen_for`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Absence {
+    /// Events on which one of these rules' conditions held are what is waited for, by rule index; `None`:
+    /// the rule's own events, from the start on and from each to the next.
+    pub by: Option<Vec<usize>>,
+    /// How long, inclusive.
+    pub within: Duration,
+    /// What they have in common with the event that began it.
     pub same: Vec<Key>,
 }
 

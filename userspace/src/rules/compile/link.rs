@@ -12,7 +12,7 @@ use crate::rules::condition;
 use crate::rules::error::Problem;
 use crate::rules::pack::yaml::OneOrMany;
 use crate::rules::pack::{BanSwitch, Frequency, PackMode, RawPack, Text};
-use crate::rules::rule::{Key, Preceded, Rule, RuleSet, Trigger, Window};
+use crate::rules::rule::{Absence, Key, Preceded, Rule, RuleSet, Trigger, Window};
 
 /// The field that holds an address; as a key it means the offender.
 const SOURCE: &str = "src";
@@ -24,8 +24,18 @@ pub(super) fn link(
     complaints: &mut Complaints,
 ) -> RuleSet {
     let all = sites(raws, complaints);
-    let mut linker = Linker { events, complaints, by_id: HashMap::new(), bases: Vec::new() };
+    let mut linker = Linker {
+        events,
+        complaints,
+        by_id: HashMap::new(),
+        absences: BTreeSet::new(),
+        bases: Vec::new(),
+    };
     linker.by_id = all.iter().enumerate().map(|(index, site)| (site.rule.id, index)).collect();
+    let absences = all
+        .iter()
+        .filter(|site| site.rule.not_followed_by.is_some() || site.rule.not_seen_for.is_some());
+    linker.absences = absences.map(|site| site.rule.id).collect();
     let mut triggers: Vec<Trigger> = all.iter().map(|site| linker.trigger(site)).collect();
     linker.bases = bases(&triggers);
     linker.unreach(&all, &mut triggers);
@@ -44,6 +54,8 @@ struct Linker<'a> {
     events: &'a Events,
     complaints: &'a mut Complaints,
     by_id: HashMap<u32, usize>,
+    /// The ids of rules about what doesn't come.
+    absences: BTreeSet<u32>,
     /// By rule: the events that can reach it; `None` for one in a circle.
     bases: Vec<Option<BTreeSet<usize>>>,
 }
@@ -60,6 +72,8 @@ impl Linker<'_> {
             let mut settled = true;
             for (index, site) in all.iter().enumerate() {
                 let preceding = site.rule.preceded_by.iter().flat_map(|it| &it.rules.0);
+                let following = site.rule.not_followed_by.iter().flat_map(|it| &it.rules.0);
+                let preceding = preceding.chain(following);
                 let before = site.rule.after.iter().flat_map(|OneOrMany(ids)| ids);
                 let asked = before.chain(preceding).filter_map(|id| self.by_id.get(id));
                 for asked in asked.filter(|_| needed[index]).copied().collect::<Vec<_>>() {
@@ -111,7 +125,12 @@ impl Linker<'_> {
         let mut indices = Vec::new();
         for &id in ids {
             match self.by_id.get(&id) {
-                Some(&index) => indices.push(index),
+                Some(&index) => {
+                    if self.absences.contains(&id) {
+                        self.complain(site, Problem::AfterAbsence { id });
+                    }
+                    indices.push(index);
+                }
                 None => self.complain(site, Problem::UnknownRule { id }),
             }
         }
@@ -137,7 +156,8 @@ impl Linker<'_> {
                 self.complain(site, unknown_field(field, &fields));
             }
         }
-        let window = self.window(site, base, &fields);
+        let absence = self.absence(site, base, &fields);
+        let window = if absence.is_some() { None } else { self.window(site, base, &fields) };
         let preceded = self.preceded(site, base, &fields);
         Rule {
             head: Arc::new(RuleHead {
@@ -162,6 +182,7 @@ impl Linker<'_> {
             score: raw.score.unwrap_or(0.0),
             window,
             preceded,
+            absence,
             ignore: raw.ignore.map_or(Duration::ZERO, |ignore| ignore.0),
             silent: site.disabled,
         }
@@ -242,6 +263,49 @@ impl Linker<'_> {
         Some(Window { count, within: within.0, same: keys, distinct })
     }
 
+    fn absence(
+        &mut self,
+        site: &Site<'_>,
+        base: &BTreeSet<usize>,
+        fields: &BTreeSet<String>,
+    ) -> Option<Absence> {
+        let raw = &site.rule;
+        if !self.absences.contains(&raw.id) {
+            return None;
+        }
+        for (key, there) in [
+            ("count", raw.count.is_some()),
+            ("within", raw.within.is_some()),
+            ("distinct", raw.distinct.is_some()),
+            ("aggregate", raw.aggregate.is_some()),
+            ("frequency_semantics", raw.frequency_semantics.is_some()),
+            ("preceded_by", raw.preceded_by.is_some()),
+            ("ignore", raw.ignore.is_some()),
+            ("score", raw.score.is_some()),
+            ("ttl", raw.ttl.is_some()),
+            ("ban", raw.ban.is_some_and(|ban| ban != BanSwitch::Never)),
+            ("same", raw.same.is_some() && raw.not_followed_by.is_some()),
+            ("not_seen_for", raw.not_seen_for.is_some() && raw.not_followed_by.is_some()),
+        ] {
+            if there {
+                self.complain(site, Problem::NotWithAbsence { key });
+            }
+        }
+        match (&raw.not_followed_by, raw.not_seen_for) {
+            (Some(followed), _) => {
+                let names = followed.same.as_ref();
+                let (rules, same) = self.meeting(site, &followed.rules.0, names, base, fields);
+                Some(Absence { by: Some(rules), within: followed.within.0, same })
+            }
+            (None, Some(within)) => {
+                let same = raw.same.as_ref().map_or(&[][..], |OneOrMany(names)| names);
+                let same = self.keys(site, same, base, fields);
+                Some(Absence { by: None, within: within.0, same })
+            }
+            (None, None) => None,
+        }
+    }
+
     fn preceded(
         &mut self,
         site: &Site<'_>,
@@ -249,7 +313,20 @@ impl Linker<'_> {
         fields: &BTreeSet<String>,
     ) -> Option<Preceded> {
         let raw = site.rule.preceded_by.as_ref()?;
-        let rules = self.indices(site, &raw.rules.0);
+        let (rules, same) = self.meeting(site, &raw.rules.0, raw.same.as_ref(), base, fields);
+        Some(Preceded { rules, count: raw.count, within: raw.within.0, same })
+    }
+
+    /// Other rules, and what their events have in common with this one's.
+    fn meeting(
+        &mut self,
+        site: &Site<'_>,
+        ids: &[u32],
+        names: Option<&OneOrMany<String>>,
+        base: &BTreeSet<usize>,
+        fields: &BTreeSet<String>,
+    ) -> (Vec<usize>, Vec<Key>) {
+        let rules = self.indices(site, ids);
         let mut base = base.clone();
         let mut all = fields.clone();
         for &rule in &rules {
@@ -260,9 +337,9 @@ impl Linker<'_> {
                 all.retain(|field| theirs.contains(field));
             }
         }
-        let names = raw.same.as_ref().map_or(&[][..], |OneOrMany(names)| names);
+        let names = names.map_or(&[][..], |OneOrMany(names)| names);
         let same = self.keys(site, names, &base, &all);
-        Some(Preceded { rules, count: raw.count, within: raw.within.0, same })
+        (rules, same)
     }
 
     /// `src` means the offender, except among events of which one is a success and so has none: there it

@@ -210,3 +210,58 @@ fn many_offenders_of_a_network_ban_the_network() {
         "expected `aggregate.v4` from 8 to 31, got 7",
     );
 }
+
+const JOBS: &str = "
+pack: mine
+format: syslog
+rules:
+  - {id: 20, level: 0, event: begun, description: begun}
+  - {id: 21, level: 0, event: done, description: done}
+  - {id: 22, level: 7, after: 20, not_followed_by: {rules: [21], within: 2h, same: [job]}, description: not done}
+  - {id: 23, level: 7, event: done, not_seen_for: 6h, description: nothing is ever done}
+tests:
+";
+
+#[test]
+fn what_does_not_come_in_time_fires_once() {
+    let jobs = SHOP.replace("pack: shop", "pack: mine").replace("format: syslog\n", "");
+    let events = &jobs[jobs.find("programs:").unwrap()..jobs.find("rules:").unwrap()];
+    let jobs = JOBS.replace("rules:\n", &format!("{events}rules:\n"));
+    let test = |lines: &[(&str, &str)], rules: &str| {
+        let lines = lines
+            .iter()
+            .map(|(time, text)| format!("'2026-11-23T{time}Z web1 shop[1]: {text}'"))
+            .collect::<Vec<_>>();
+        format!("  - {{lines: [{}], expect: {{ban: null, rules: [{rules}]}}}}\n", lines.join(", "))
+    };
+    let (begun, done) = ("a has begun", "a is done");
+    let tests = [
+        test(&[("10:00:00", begun), ("12:00:00", done), ("14:00:00", "x")], ""),
+        test(&[("10:00:00", begun), ("12:00:00", "x")], ""),
+        test(&[("10:00:00", begun), ("12:00:01", "x")], "22"),
+        test(&[("10:00:00", begun), ("12:00:01", done)], "22, 21"),
+        test(&[("10:00:00", begun), ("12:00:01", "x"), ("13:00:00", "x")], ""),
+        test(&[("10:00:00", begun), ("11:00:00", "b is done"), ("12:00:01", "x")], "22"),
+        // The first one counts, and what comes late was written in time.
+        test(&[("10:00:00", begun), ("11:00:00", begun), ("12:00:01", "x")], "22"),
+        test(&[("10:00:00", begun), ("11:59:59", "x"), ("11:30:00", done), ("13:00:00", "x")], ""),
+        test(&[("04:00:00", "x"), ("10:00:00", "x")], ""),
+        test(&[("04:00:00", "x"), ("10:00:01", "x")], "23"),
+        test(&[("04:00:00", "x"), ("09:00:00", done), ("15:00:00", "x")], ""),
+        test(&[("04:00:00", "x"), ("09:00:00", done), ("15:00:01", "x")], "23"),
+    ];
+    passes(&[&(jobs.clone() + &tests.concat())]);
+    let shop = |rule: &str| format!("pack: m\nformat: syslog\nrules:\n  - {rule}\n");
+    refused(
+        &shop(
+            "{id: 9, level: 3, after: 1, not_seen_for: 1h, count: 3, within: 1h, ban: false, description: d}",
+        ),
+        "`count` makes no sense in a rule about what doesn't come",
+    );
+    refused(
+        &shop(
+            "{id: 9, level: 3, after: 1, not_seen_for: 1h, description: d}\n  - {id: 10, level: 3, after: 9, description: d}",
+        ),
+        "rule 9 fires when nothing comes",
+    );
+}

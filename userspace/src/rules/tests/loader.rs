@@ -55,7 +55,7 @@ fn an_unknown_key_is_shown_with_the_nearest_known_one() {
     );
     let yaml = pack(EVENT, "  - {id: 1, level: 5, event: failed, description: d, zzz: 1}");
     assert!(complaint(&yaml).starts_with("my.yaml:8:54: unknown key `zzz`; known are `id`,"));
-    for (key, value) in [("absent", "5m")] {
+    for (key, value) in [("list", "x")] {
         let rule =
             format!("  - {{id: 1, level: 5, event: failed, description: d, {key}: {value}}}");
         let wanted = format!("`{key}` isn't in this release yet; take it out");
@@ -384,8 +384,13 @@ fn the_documentation_has_every_key() {
         ("## Rules", "`preceded_by` has", format!("{head}rules: [{{zzz: 1}}]\n")),
         (
             "`preceded_by` has",
-            "Conditions are",
+            "`not_followed_by` has",
             format!("{head}rules: [{{preceded_by: {{zzz: 1}}}}]\n"),
+        ),
+        (
+            "`not_followed_by` has",
+            "Conditions are",
+            format!("{head}rules: [{{not_followed_by: {{zzz: 1}}}}]\n"),
         ),
         ("## Tests", "`expect` has", format!("{head}tests: [{{zzz: 1}}]\n")),
         ("`expect` has", "\n## ", format!("{head}tests: [{{expect: {{zzz: 1}}}}]\n")),
