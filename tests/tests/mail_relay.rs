@@ -219,10 +219,11 @@ impl Desk {
                 .wait_for(|health| health.stats.queued == 0 && health.stats.waiting == 0);
             if tokio::time::timeout(Duration::from_secs(5), all).await.is_ok_and(|all| all.is_ok())
             {
-                return;
+                break;
             }
         }
-        panic!("not all was sent: {:?}", self.health.borrow());
+        let stats = self.health.borrow().stats;
+        assert_eq!((stats.queued, stats.waiting), (0, 0), "not all was sent");
     }
 
     async fn close(self) {

@@ -271,8 +271,7 @@ fn greylist(space: &Space) -> Result<()> {
     thread::Builder::new().name("greylist".to_owned()).spawn(move || {
         let mut seen = 0;
         for stream in listener.incoming().map_while(Result::ok) {
-            let mut requests = BufReader::new(&stream).lines().map_while(Result::ok);
-            while let Some(line) = requests.next() {
+            for line in BufReader::new(&stream).lines().map_while(Result::ok) {
                 if line.is_empty() {
                     seen += 1;
                     let action =
