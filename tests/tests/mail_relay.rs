@@ -12,11 +12,11 @@ use ravelin::config::MailConfig;
 use ravelin::event::{Target, Timestamp};
 use ravelin::mail::{
     AlertNotice, Courier, Fault, MailHealth, Notice, Outcome, Policy, Relay, RelayError, Scene,
-    SendError,
+    SendError, Webhook,
 };
 use ravelin::store::{Effect, Retention, Store, Writer};
 use ravelin_tests::lab::submission::{
-    BadLine, Cut, EXPIRED, GREY, PLAIN, RECIPIENT, SLOW, SMTPS, STARTTLS, Submission, USER,
+    BadLine, Cut, EXPIRED, GREY, HOOK, PLAIN, RECIPIENT, SLOW, SMTPS, STARTTLS, Submission, USER,
 };
 use ravelin_tests::netns::Space;
 use tokio::sync::{oneshot, watch};
@@ -219,10 +219,11 @@ impl Desk {
                 .wait_for(|health| health.stats.queued == 0 && health.stats.waiting == 0);
             if tokio::time::timeout(Duration::from_secs(5), all).await.is_ok_and(|all| all.is_ok())
             {
-                return;
+                break;
             }
         }
-        panic!("not all was sent: {:?}", self.health.borrow());
+        let stats = self.health.borrow().stats;
+        assert_eq!((stats.queued, stats.waiting), (0, 0), "not all was sent");
     }
 
     async fn close(self) {
@@ -354,6 +355,82 @@ fn a_source_without_proof_does_not_use_up_the_hour() {
         assert!(text.starts_with(&format!("{} alerts,", 20 - first)), "{text}");
         desk.close().await;
     });
+}
+
+#[test]
+fn a_webhook_is_verified_and_a_dead_relay_does_not_hold_it_up() {
+    let mut relay = Submission::prepare().expect("the relay can be made");
+    relay.start_hook().expect("nginx starts");
+    let hook = |url: String, ca: &str| MailConfig {
+        webhook: Some(url),
+        webhook_secret_file: Some(relay.file("token")),
+        ca_file: Some(relay.file(ca)),
+        ..config(format!("smtp://127.0.0.1:{PLAIN}"))
+    };
+    let url = format!("https://127.0.0.1:{HOOK}/hooks/x");
+    there(relay.space(), async || {
+        let scene = Scene::new("web1", TimeZone::UTC);
+        let mail = scene.test(Timestamp::now());
+        for (config, expected) in [
+            (hook(url.clone(), "other-ca.pem"), Fault::UnknownAuthority),
+            (hook(url.replace("127.0.0.1", "localhost"), "ca.pem"), Fault::OtherHost),
+            (hook(url.replace("hooks", "gone"), "ca.pem"), Fault::NoSuchHook),
+        ] {
+            let webhook = Webhook::new(&config).expect("a good one").expect("one");
+            let error = webhook.send(&mail).await.expect_err("it fails");
+            println!("{error}: {}", error.remedy());
+            assert!(
+                matches!(error, SendError::Trouble { fault, .. } if fault == expected),
+                "{error}"
+            );
+        }
+
+        // The relay doesn't run.
+        let mut desk = Desk::open(&hook(url.clone(), "ca.pem"));
+        desk.happens(&address(1), banned);
+        desk.pass(60).await;
+        let told =
+            desk.health.wait_for(|health| health.stats.sent == 1 && !health.trouble.is_empty());
+        let health = told.await.expect("the webhook has it").clone();
+        assert_eq!((health.stats.queued, health.stats.failed), (1, 0));
+        let trouble = health.undelivered().expect("the relay is dead");
+        assert!(trouble.contains(Fault::NobodyThere.remedy()), "{trouble}");
+        desk.close().await;
+        let log = relay.hook_log().expect("a log");
+        let taken: Vec<_> = log.iter().filter(|line| line.starts_with("200 ")).collect();
+        assert_eq!(taken.len(), 1, "{log:?}");
+        assert!(taken[0].starts_with("200 POST /hooks/x HTTP/1.1 ravelin-"), "{log:?}");
+        assert!(taken[0].ends_with(" Bearer t0ken"), "{log:?}");
+    });
+}
+
+#[test]
+fn mail_test_says_what_happened_and_what_to_do() {
+    let relay = running();
+    let test = |url: &str, password: &str| {
+        let configuration = format!(
+            "mail:\n  to: [{RECIPIENT}]\n  from: ravelin@web1.example\n  relay: {url}\n  ca_file: ca.pem\n  password_file: {password}\n"
+        );
+        let output = relay.ravelin(&["mail", "test"], &configuration).expect("ravelin was built");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said + &String::from_utf8_lossy(&output.stderr))
+    };
+    let url = format!("smtp+starttls://{USER}@127.0.0.1:{STARTTLS}");
+    let (code, said) = test(&url, "password");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("for {RECIPIENT}.")), "{said}");
+    arrived(&relay, 1);
+    let (code, said) = test(&url, "wrong");
+    assert_eq!(code, Some(1), "{said}");
+    let expected = format!(
+        "{url} didn't take it: login: permanent error (535): 5.7.8 Error: authentication failed: \
+         authentication failure\nWhat to do: {}.\n",
+        Fault::LoginRefused.remedy()
+    );
+    assert_eq!(said, expected);
+    let (code, said) = test(&url, "missing");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("can't read `mail.password_file`"), "{said}");
 }
 
 #[test]

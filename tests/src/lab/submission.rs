@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -23,6 +23,7 @@ use crate::netns::Space;
 #[derive(Debug)]
 pub struct Submission {
     postfix: Option<Process>,
+    hook: Option<Process>,
     space: Space,
     home: PathBuf,
     // Last: removes what the others ran in.
@@ -45,6 +46,9 @@ pub const EXPIRED: u16 = 2587;
 pub const GREY: u16 = 2025;
 /// As [`PLAIN`], and takes two seconds for each recipient.
 pub const SLOW: u16 = 2026;
+
+/// A webhook, where it was started.
+pub const HOOK: u16 = 8443;
 
 const PASSWORD: &str = "correct horse";
 const GREYLIST: u16 = 10023;
@@ -70,8 +74,9 @@ impl Submission {
         write(&home.join("main.cf"), &main_cf(&home))?;
         write(&home.join("master.cf"), &master_cf(&home))?;
         write_secret(&home.join("password"), PASSWORD)?;
+        write_secret(&home.join("token"), "t0ken")?;
         write_secret(&home.join("wrong"), "battery staple")?;
-        Ok(Self { postfix: None, space, home, _janitor: janitor })
+        Ok(Self { postfix: None, hook: None, space, home, _janitor: janitor })
     }
 
     /// Starts it, and returns when it listens.
@@ -88,6 +93,64 @@ impl Submission {
         }
         self.postfix = Some(postfix);
         Ok(())
+    }
+
+    /// Starts a web server with the relay's certificate, which takes everything at [`HOOK`].
+    ///
+    /// # Errors
+    /// Where nginx doesn't come up.
+    pub fn start_hook(&mut self) -> Result<()> {
+        let home = self.home.display();
+        let config = self.home.join("nginx.conf");
+        write(
+            &config,
+            &format!(
+                "daemon off;\nworker_processes 1;\npid {home}/nginx.pid;\nevents {{ worker_connections 64; }}\n\
+                 http {{\n\
+                 \x20 log_format hook '$status $request $http_idempotency_key $http_authorization';\n\
+                 \x20 access_log {home}/hook.log hook;\n\
+                 \x20 client_body_temp_path {home}/nginx-body;\n\
+                 \x20 proxy_temp_path {home}/nginx-proxy;\n\
+                 \x20 fastcgi_temp_path {home}/nginx-fastcgi;\n\
+                 \x20 uwsgi_temp_path {home}/nginx-uwsgi;\n\
+                 \x20 scgi_temp_path {home}/nginx-scgi;\n\
+                 \x20 server {{\n\
+                 \x20   listen 127.0.0.1:{HOOK} ssl;\n\
+                 \x20   ssl_certificate {home}/relay.pem;\n\
+                 \x20   ssl_certificate_key {home}/relay.key;\n\
+                 \x20   location / {{ return 200 ok; }}\n\
+                 \x20   location /gone/ {{ return 410; }}\n\
+                 \x20 }}\n\
+                 }}\n",
+            ),
+        )?;
+        let mut command = self.space.command("/usr/sbin/nginx");
+        command.arg("-e").arg(self.home.join("nginx.err")).arg("-p").arg(&self.home);
+        command.arg("-c").arg(&config);
+        let mut nginx = Process::start("nginx", &mut command, &self.home.join("nginx.out"))?;
+        nginx.wait_for_port(HOOK)?;
+        self.hook = Some(nginx);
+        Ok(())
+    }
+
+    /// What the web server was asked for, a line each: status, request, Idempotency-Key, Authorization.
+    ///
+    /// # Errors
+    /// Where its log can't be read.
+    pub fn hook_log(&self) -> Result<Vec<String>> {
+        Ok(fs::read_to_string(self.home.join("hook.log"))?.lines().map(str::to_owned).collect())
+    }
+
+    /// Ravelin's program with this configuration, on the relay's host.
+    ///
+    /// # Errors
+    /// Where it wasn't built.
+    pub fn ravelin(&self, args: &[&str], configuration: &str) -> Result<Output> {
+        let file = self.home.join("ravelin.yaml");
+        write(&file, configuration)?;
+        let mut command = self.space.command(super::ravelin::program()?);
+        command.args(args).arg("--config").arg(&file).stdin(Stdio::null());
+        command.output().context("could not start ravelin")
     }
 
     /// Its network namespace.
@@ -208,8 +271,7 @@ fn greylist(space: &Space) -> Result<()> {
     thread::Builder::new().name("greylist".to_owned()).spawn(move || {
         let mut seen = 0;
         for stream in listener.incoming().map_while(Result::ok) {
-            let mut requests = BufReader::new(&stream).lines().map_while(Result::ok);
-            while let Some(line) = requests.next() {
+            for line in BufReader::new(&stream).lines().map_while(Result::ok) {
                 if line.is_empty() {
                     seen += 1;
                     let action =

@@ -127,7 +127,9 @@ impl Webhook {
             return Ok(Delivered::default());
         }
         let text = answer.body_mut().with_config().limit(ANSWER).lossy_utf8(true).read_to_string();
-        let reason = self.said(&format!("HTTP {status}: {}", text.unwrap_or_default().trim()));
+        let text = text.unwrap_or_default();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let reason = self.said(&format!("HTTP {status}: {}", words.join(" ")));
         match status.as_u16() {
             400 | 413 | 415 | 422 => Err(SendError::Refused { fault: Fault::Content, reason }),
             401 | 403 => Err(trouble(Fault::TokenRefused, reason)),

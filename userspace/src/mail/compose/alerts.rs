@@ -9,6 +9,10 @@ use crate::mail::notice::Outcome;
 use crate::mail::text::{counted, span, visible};
 use crate::store::Topic;
 
+/// Fields that the log's line, the rule or the offender's name tells already.
+const ELSEWHERE: [&str; 9] =
+    ["gid", "sid", "rev", "priority", "action", "proto", "src", "src_port", "port"];
+
 /// Offenders told in full.
 const IN_FULL: usize = 20;
 
@@ -94,7 +98,9 @@ impl Scene {
             if origins.len() < 5 && !origins.contains(&origin) {
                 origins.push(origin);
             }
-            for (name, value) in &alert.fields {
+            let telling =
+                alert.fields.iter().filter(|(name, _)| !ELSEWHERE.contains(&name.as_str()));
+            for (name, value) in telling {
                 let field = format!("{}: {}", visible(name, 32), visible(value, 64));
                 if fields.len() < 8 && !fields.contains(&field) {
                     fields.push(field);
