@@ -448,7 +448,9 @@ fn enforcement(
 fn pass_everything(config: &Config) -> Result<(), DaemonError> {
     match Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)) {
         Ok(()) => {
-            tracing::info!("Mode is observe: the program that is still attached passes everything.")
+            tracing::info!(
+                "Mode is observe: the program that is still attached passes everything."
+            );
         }
         Err(BlocklistError::OlderLayout { .. }) => {
             let interfaces = blocklist::detach(&config.bpf_dir)?;

@@ -59,33 +59,37 @@ fn kind(link: &Link) -> &str {
 mod tests {
     use super::*;
 
-    /// The loopback, made into something else.
-    fn link(index: u32, name: &str, kind: &str) -> Link {
-        let lo = crate::host::link("lo").unwrap().unwrap();
-        let kind = match kind {
+    /// The loopback, made into something else: its index, name, kind, master and what it lies on.
+    fn link(index: u32, name: &str, kind: &str, master: Option<u32>, lower: Option<u32>) -> Link {
+        let mut link = crate::host::link("lo").unwrap().unwrap();
+        link.kind = match kind {
             "" => None,
             "bridge" => Some(Kind::Bridge),
             other => Some(Kind::Other(other.to_owned())),
         };
-        Link { index, name: name.to_owned(), kind, master: None, lower: None, ..lo }
+        link.index = index;
+        name.clone_into(&mut link.name);
+        (link.master, link.lower) = (master, lower);
+        link
     }
 
     #[test]
     fn a_part_of_a_bond_is_told_its_whole_and_a_bridges_port_is_not() {
-        let links = [link(7, "bond0", "bond"), link(8, "br0", "bridge"), link(9, "team0", "team")];
-        let part = |master| Link { master: Some(master), ..link(2, "eth0", "") };
-        assert_eq!(whole(&part(7), &links).unwrap().name, "bond0");
-        assert_eq!(whole(&part(9), &links).unwrap().name, "team0");
-        assert_eq!(whole(&part(8), &links), None);
-        assert_eq!(whole(&link(2, "eth0", ""), &links), None);
+        let links = [(7, "bond0", "bond"), (8, "br0", "bridge"), (9, "team0", "team")]
+            .map(|(index, name, kind)| link(index, name, kind, None, None));
+        let part = |master| link(2, "eth0", "", master, None);
+        assert_eq!(whole(&part(Some(7)), &links).unwrap().name, "bond0");
+        assert_eq!(whole(&part(Some(9)), &links).unwrap().name, "team0");
+        assert_eq!(whole(&part(Some(8)), &links), None);
+        assert_eq!(whole(&part(None), &links), None);
         assert_eq!(better(&links[0], &links), None);
     }
 
     #[test]
     fn what_only_runs_generically_is_told_where_it_would_run_natively() {
-        let eth0 = Link { master: Some(8), ..link(2, "eth0", "") };
-        let links = [eth0, link(8, "br0", "bridge")];
-        let vlan = Link { lower: Some(2), ..link(3, "eth0.5", "vlan") };
+        let eth0 = link(2, "eth0", "", Some(8), None);
+        let links = [eth0, link(8, "br0", "bridge", None, None)];
+        let vlan = link(3, "eth0.5", "vlan", None, Some(2));
         assert!(better(&vlan, &links).unwrap().contains("VLAN of `eth0`"));
         assert!(better(&links[1], &links).unwrap().contains("(`eth0`)"));
         assert_eq!(better(&links[0], &links), None);
