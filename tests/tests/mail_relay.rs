@@ -358,6 +358,28 @@ fn a_source_without_proof_does_not_use_up_the_hour() {
 }
 
 #[test]
+fn a_ban_is_told_at_once_beside_a_flood_from_spoofed_addresses() {
+    let relay = running();
+    there(relay.space(), async || {
+        let mut desk = Desk::open(&config(format!("smtp://127.0.0.1:{PLAIN}")));
+        // An address a minute: more than the hour's budget.
+        for n in 1..=20 {
+            desk.happens(&address(n), unproven);
+            desk.pass(60).await;
+        }
+        let told = desk.health.wait_for(|health| health.stats.sent >= 2);
+        told.await.expect("two of them are mailed");
+        desk.happens(&address(21), banned);
+        desk.pass(60).await;
+        let told = desk.health.wait_for(|health| health.stats.sent >= 3);
+        told.await.expect("the ban is told at once");
+        assert_eq!(desk.health.borrow().stats.sent, 3);
+        assert_eq!(named(&arrived(&relay, 3), 21), [1; 21], "and with it those who waited");
+        desk.close().await;
+    });
+}
+
+#[test]
 fn a_webhook_is_verified_and_a_dead_relay_does_not_hold_it_up() {
     let mut relay = Submission::prepare().expect("the relay can be made");
     relay.start_hook().expect("nginx starts");
