@@ -351,7 +351,7 @@ impl Correlator {
 /// The address an event without an offender is about.
 fn source(event: &Event<'_>, ipv6_prefix: u8) -> Option<Target> {
     match event.field("src") {
-        Some(Value::Addr(addr)) => Some(Target::of_offender(*addr, ipv6_prefix)),
+        Some(Value::Addr(addr)) => Some(Target::of_offender(addr, ipv6_prefix)),
         _ => None,
     }
 }

@@ -67,7 +67,8 @@ impl Engine {
             verdict: Verdict::Nothing,
         };
         let Some(event) = &outcome.event else { return outcome };
-        outcome.offence = policy.shield(event, policy.attribute(event), time, arrived);
+        outcome.offence = policy.attribute(event);
+        policy.shield_in_place(event, &mut outcome.offence, time, arrived);
         let offence = &outcome.offence;
         outcome.target = policy.subject(event, offence);
         let target = outcome.target;

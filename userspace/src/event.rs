@@ -4,6 +4,8 @@
 //! that goes to the mail, a ban) is owned.
 #![forbid(unsafe_code)]
 
+mod address;
+mod fields;
 mod target;
 mod time;
 mod word;
@@ -13,8 +15,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
+pub(crate) use self::address::{parse_ip, parse_ipv4};
+pub use self::fields::Fields;
+pub(crate) use self::fields::{
+    CAPTURES, Capture, CaptureKind, Captures, SURICATA_FIELDS, Slots, UNSET,
+};
 pub use self::target::{Prefixes, Target, TargetError, canonical};
 pub use self::time::Timestamp;
 pub(crate) use self::word::position;
@@ -139,12 +144,6 @@ pub enum Value<'l> {
     Addr(IpAddr),
 }
 
-/// Named fields in the order of the pattern's captures (or of the Suricata decoder).
-///
-/// A log line has up to six of them; a Suricata alert's dozen goes to the heap, once, where making room
-/// for it in each event would make all of them dear to move.
-pub type Fields<'l> = SmallVec<[(&'l str, Value<'l>); 6]>;
-
 /// A decoded line: name, address, fields.
 #[derive(Clone, Debug)]
 pub struct Event<'l> {
@@ -164,8 +163,8 @@ pub struct Event<'l> {
 
 impl<'l> Event<'l> {
     /// The value of a named field.
-    pub fn field(&self, name: &str) -> Option<&Value<'l>> {
-        self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    pub fn field(&self, name: &str) -> Option<Value<'l>> {
+        self.fields.get(name)
     }
 }
 

@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod corpora;
 mod ietf;
+mod json;
 mod scan;
 mod stamp;
 mod suricata_eve;

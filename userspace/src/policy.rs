@@ -143,12 +143,25 @@ impl Policy {
     pub fn shield(
         &mut self,
         event: &Event<'_>,
-        offence: Offence,
+        mut offence: Offence,
         time: Timestamp,
         arrived: Timestamp,
     ) -> Offence {
+        self.shield_in_place(event, &mut offence, time, arrived);
+        offence
+    }
+
+    /// [`Self::shield`], where the offence stands.
+    #[inline]
+    pub(crate) fn shield_in_place(
+        &mut self,
+        event: &Event<'_>,
+        offence: &mut Offence,
+        time: Timestamp,
+        arrived: Timestamp,
+    ) {
         if event.suricata.is_some() || (self.sessions.is_empty() && !event.kind.success) {
-            return offence;
+            return;
         }
         match News::of(event) {
             Some(News::Opened { addr, port }) => {
@@ -160,16 +173,13 @@ impl Policy {
             }
             None => {}
         }
-        let (Offence { offender: Some(offender), bar: None, .. }, true) =
-            (offence, sessions::is_login(event.kind))
-        else {
-            return offence;
-        };
-        let target = self.target(offender);
-        if self.sessions.live(target, time, arrived) {
-            Offence { bar: Some(Withheld::LiveSession), ..offence }
-        } else {
-            offence
+        if let (Offence { offender: Some(offender), bar: None, .. }, true) =
+            (&*offence, sessions::is_login(event.kind))
+        {
+            let target = self.target(*offender);
+            if self.sessions.live(target, time, arrived) {
+                offence.bar = Some(Withheld::LiveSession);
+            }
         }
     }
 

@@ -31,37 +31,70 @@ use self::recognise::Recogniser;
 pub use self::rule::{Absence, Condition, Key, Preceded, Rule, RuleSet, Trigger, Window};
 use crate::event::{Event, EventKind, Record};
 
+/// A pack inside the binary.
+#[derive(Clone, Copy)]
+struct Shipped {
+    /// What it is called in messages.
+    file: &'static str,
+    /// As it was written.
+    yaml: &'static str,
+    /// The same without its tests, as `build.rs` wrote it.
+    json: &'static str,
+}
+
+macro_rules! shipped {
+    ($name:literal) => {
+        Shipped {
+            file: concat!("built-in ", $name, ".yaml"),
+            yaml: include_str!(concat!("../../rules/", $name, ".yaml")),
+            json: include_str!(concat!(env!("OUT_DIR"), "/packs/", $name, ".json")),
+        }
+    };
+}
+
 /// The packs inside the binary, in order.
-const BUILTIN: [(&str, &str); 28] = [
-    ("built-in suricata.yaml", include_str!("../../rules/suricata.yaml")),
-    ("built-in sshd.yaml", include_str!("../../rules/sshd.yaml")),
-    ("built-in pam.yaml", include_str!("../../rules/pam.yaml")),
-    ("built-in sudo.yaml", include_str!("../../rules/sudo.yaml")),
-    ("built-in su.yaml", include_str!("../../rules/su.yaml")),
-    ("built-in apache.yaml", include_str!("../../rules/apache.yaml")),
-    ("built-in asterisk.yaml", include_str!("../../rules/asterisk.yaml")),
-    ("built-in cron.yaml", include_str!("../../rules/cron.yaml")),
-    ("built-in dovecot.yaml", include_str!("../../rules/dovecot.yaml")),
-    ("built-in dpkg.yaml", include_str!("../../rules/dpkg.yaml")),
-    ("built-in dropbear.yaml", include_str!("../../rules/dropbear.yaml")),
-    ("built-in exim.yaml", include_str!("../../rules/exim.yaml")),
-    ("built-in gitlab.yaml", include_str!("../../rules/gitlab.yaml")),
-    ("built-in kernel.yaml", include_str!("../../rules/kernel.yaml")),
-    ("built-in login.yaml", include_str!("../../rules/login.yaml")),
-    ("built-in mysql.yaml", include_str!("../../rules/mysql.yaml")),
-    ("built-in named.yaml", include_str!("../../rules/named.yaml")),
-    ("built-in nextcloud.yaml", include_str!("../../rules/nextcloud.yaml")),
-    ("built-in nginx.yaml", include_str!("../../rules/nginx.yaml")),
-    ("built-in openvpn.yaml", include_str!("../../rules/openvpn.yaml")),
-    ("built-in postfix.yaml", include_str!("../../rules/postfix.yaml")),
-    ("built-in postgresql.yaml", include_str!("../../rules/postgresql.yaml")),
-    ("built-in proftpd.yaml", include_str!("../../rules/proftpd.yaml")),
-    ("built-in pure-ftpd.yaml", include_str!("../../rules/pure-ftpd.yaml")),
-    ("built-in roundcube.yaml", include_str!("../../rules/roundcube.yaml")),
-    ("built-in shadow.yaml", include_str!("../../rules/shadow.yaml")),
-    ("built-in vaultwarden.yaml", include_str!("../../rules/vaultwarden.yaml")),
-    ("built-in vsftpd.yaml", include_str!("../../rules/vsftpd.yaml")),
+const BUILTIN: [Shipped; 28] = [
+    shipped!("suricata"),
+    shipped!("sshd"),
+    shipped!("pam"),
+    shipped!("sudo"),
+    shipped!("su"),
+    shipped!("apache"),
+    shipped!("asterisk"),
+    shipped!("cron"),
+    shipped!("dovecot"),
+    shipped!("dpkg"),
+    shipped!("dropbear"),
+    shipped!("exim"),
+    shipped!("gitlab"),
+    shipped!("kernel"),
+    shipped!("login"),
+    shipped!("mysql"),
+    shipped!("named"),
+    shipped!("nextcloud"),
+    shipped!("nginx"),
+    shipped!("openvpn"),
+    shipped!("postfix"),
+    shipped!("postgresql"),
+    shipped!("proftpd"),
+    shipped!("pure-ftpd"),
+    shipped!("roundcube"),
+    shipped!("shadow"),
+    shipped!("vaultwarden"),
+    shipped!("vsftpd"),
 ];
+
+impl Shipped {
+    /// What is loaded.
+    const fn text(&self) -> Text<'static> {
+        Text::shipped(self.file, self.json)
+    }
+
+    /// What it was made of.
+    fn source(&self) -> Text<'static> {
+        Text::new(self.file, without_tests(self.yaml))
+    }
+}
 
 /// All packs, compiled.
 #[derive(Debug)]
@@ -96,13 +129,17 @@ impl Packs {
                 Err(source) => errors.push(PackError::Read { path: path.clone(), source }),
             }
         }
-        let shipped = if builtin { &BUILTIN[..] } else { &[] };
-        let shipped = shipped.iter().map(|(file, text)| (*file, without_tests(text)));
-        let given = texts.iter().map(|(file, text)| (file.as_str(), text.as_str()));
-        let all: Vec<(&str, &str)> = shipped.chain(given).collect();
-        match Self::from_texts(&all) {
+        let given: Vec<Text<'_>> = texts.iter().map(|(file, text)| Text::new(file, text)).collect();
+        let shipped = |text: fn(&Shipped) -> Text<'static>| {
+            let shipped = if builtin { &BUILTIN[..] } else { &[] };
+            shipped.iter().map(text).chain(given.iter().cloned()).collect::<Vec<_>>()
+        };
+        // Where something is wrong, it may have to do with a place in a shipped pack, which only YAML knows.
+        let packs = compile::compile(&shipped(Shipped::text))
+            .or_else(|_| compile::compile(&shipped(Shipped::source)));
+        match packs {
             Ok(packs) if errors.is_empty() => {
-                Ok(Self { builtin: builtin && texts.is_empty(), ..packs })
+                Ok(Self { builtin: builtin && given.is_empty(), ..packs })
             }
             Ok(_) => Err(PackErrors { errors }),
             Err(more) => {
@@ -148,7 +185,7 @@ impl Packs {
         self.tests.get_or_init(|| {
             let shipped = if self.builtin { &BUILTIN[..] } else { &[] };
             let shipped =
-                shipped.iter().flat_map(|(file, text)| compile::tests(&Text::new(file, text)));
+                shipped.iter().flat_map(|pack| compile::tests(&Text::new(pack.file, pack.yaml)));
             shipped.chain(self.own_tests.iter().cloned()).collect()
         })
     }

@@ -2,6 +2,7 @@
 
 mod datapath;
 mod logs;
+mod memory;
 mod peers;
 mod pipeline;
 mod plot;

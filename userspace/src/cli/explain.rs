@@ -181,11 +181,11 @@ fn json_fields(fields: &Fields<'_>) -> Map<String, Json> {
         .iter()
         .map(|(name, value)| {
             let value = match value {
-                Value::Text(text) => Json::String(String::from_utf8_lossy(text).into_owned()),
-                Value::Number(number) => Json::Number(Number::from(*number)),
+                Value::Text(text) => Json::String(String::from_utf8_lossy(&text).into_owned()),
+                Value::Number(number) => Json::Number(Number::from(number)),
                 Value::Addr(addr) => Json::String(addr.to_string()),
             };
-            ((*name).to_owned(), value)
+            (name.to_owned(), value)
         })
         .collect()
 }

@@ -59,6 +59,8 @@ pub(super) fn run(config: Option<&Path>, args: &Replay) -> anyhow::Result<Done> 
         }
     }
     report.finish()?;
+    // The process ends: its memory goes as a whole, not entry by entry.
+    std::mem::forget(engine);
     Ok(Done::Well)
 }
 

@@ -161,7 +161,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Blame, EventKind};
+    use crate::event::{Blame, EventKind, Fields};
 
     fn kind(index: u32, attempt: bool) -> EventKind {
         EventKind {
@@ -183,7 +183,7 @@ mod tests {
     ) -> u32 {
         let event = Event {
             kind,
-            fields: SmallVec::new(),
+            fields: Fields::default(),
             pid,
             repeated,
             address: Blame::Nobody,

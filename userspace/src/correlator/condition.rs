@@ -24,15 +24,9 @@ impl Field {
         Self { name: name.into(), hint: Cell::new(0) }
     }
 
-    fn of<'e>(&self, event: &'e Event<'_>) -> Option<&'e Value<'e>> {
-        if let Some((name, value)) = event.fields.get(self.hint.get())
-            && **name == *self.name
-        {
-            return Some(value);
-        }
-        let at = event.fields.iter().position(|(name, _)| **name == *self.name)?;
-        self.hint.set(at);
-        Some(&event.fields[at].1)
+    #[inline]
+    fn of<'l>(&self, event: &Event<'l>) -> Option<Value<'l>> {
+        event.fields.get_hinted(&self.name, &self.hint)
     }
 }
 
@@ -83,17 +77,17 @@ impl Test {
             Accepts::Any { texts, numbers, addrs, not } => {
                 let is_one = match value {
                     None => false,
-                    Some(Value::Text(text)) => texts.iter().any(|known| **known == **text),
-                    Some(Value::Number(number)) => numbers.contains(number),
-                    Some(Value::Addr(addr)) => addrs.contains(addr),
+                    Some(Value::Text(text)) => texts.iter().any(|known| **known == *text),
+                    Some(Value::Number(number)) => numbers.contains(&number),
+                    Some(Value::Addr(addr)) => addrs.contains(&addr),
                 };
                 is_one != *not
             }
             Accepts::Within { min, max } => {
                 let number = match value {
-                    Some(Value::Number(number)) => Some(*number),
+                    Some(Value::Number(number)) => Some(number),
                     Some(Value::Text(text)) => {
-                        std::str::from_utf8(text).ok().and_then(|text| text.parse().ok())
+                        std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok())
                     }
                     Some(Value::Addr(_)) | None => None,
                 };
@@ -182,7 +176,7 @@ impl KeyPlan {
         match &*self.parts {
             [Part::Offender] => subject.target.map(|_| (Whose::Subject, 0)),
             [Part::Field(field)] => match field.of(event)? {
-                Value::Addr(addr) if subject.target.is_some_and(|own| own.contains(*addr)) => {
+                Value::Addr(addr) if subject.target.is_some_and(|own| own.contains(addr)) => {
                     Some((Whose::Subject, 0))
                 }
                 _ => self.resolve_parts(event, subject, hasher),
@@ -214,10 +208,10 @@ impl KeyPlan {
                 Part::Field(field) => field.of(event)?,
             };
             match value {
-                Value::Addr(addr) => addrs.push((at, subject.key_of(*addr))),
+                Value::Addr(addr) => addrs.push((at, subject.key_of(addr))),
                 Value::Text(_) | Value::Number(_) => {
                     at.hash(&mut hash);
-                    hash_value(value, &mut hash);
+                    hash_value(&value, &mut hash);
                     rest += 1;
                 }
             }
@@ -260,8 +254,8 @@ impl DistinctPlan {
         match &self.0 {
             Part::Offender | Part::Network(_) => subject.target?.hash(&mut hash),
             Part::Field(field) => match field.of(event)? {
-                Value::Addr(addr) => subject.key_of(*addr).hash(&mut hash),
-                value => hash_value(value, &mut hash),
+                Value::Addr(addr) => subject.key_of(addr).hash(&mut hash),
+                value => hash_value(&value, &mut hash),
             },
         }
         Some(short(hash.finish()))

@@ -92,11 +92,11 @@ fn fields(fields: &Fields<'_>) -> Vec<(String, String)> {
         .iter()
         .map(|(name, value)| {
             let value = match value {
-                Value::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                Value::Text(text) => String::from_utf8_lossy(&text).into_owned(),
                 Value::Number(number) => number.to_string(),
                 Value::Addr(addr) => addr.to_string(),
             };
-            ((*name).to_owned(), value)
+            (name.to_owned(), value)
         })
         .collect()
 }

@@ -50,6 +50,15 @@ impl Stamps {
         Self { zone, local: Minute::default(), utc: Minute::default(), last: None }
     }
 
+    /// When `text` was, if it begins with the same `Nov 23 10:00:00 ` as the text before it.
+    #[inline]
+    pub(super) fn same_second(&self, text: &[u8], arrived: Timestamp) -> Option<Timestamp> {
+        let last = self.last.as_ref()?;
+        let same =
+            text.first_chunk() == Some(&last.text) && last.arrivals.contains(&arrived.as_micros());
+        last.stamp.time.filter(|_| same)
+    }
+
     /// Any stamp that syslog files are known to begin with.
     pub(super) fn syslog(&mut self, text: &[u8], arrived: Timestamp) -> Option<Stamp> {
         if let Some(last) = &self.last

@@ -16,7 +16,48 @@ use crate::event::{Body, Line, Record};
 const MAX_REPEATED: u32 = u16::MAX as u32;
 
 /// Any bytes decode: what isn't a header is message.
+#[inline]
 pub(super) fn decode<'l>(stamps: &mut Stamps, line: Line<'l>) -> Record<'l> {
+    frequent(stamps, line).unwrap_or_else(|| of_any_shape(stamps, line))
+}
+
+/// A line like the one before: `Nov 23 10:00:00 web1 sshd[812]: Connection closed`, with the same second, in
+/// that very shape. It is what [`of_any_shape`] makes of it, for a third of the time.
+#[inline]
+fn frequent<'l>(stamps: &Stamps, line: Line<'l>) -> Option<Record<'l>> {
+    let time = stamps.same_second(line.bytes, line.arrived)?;
+    let text = &line.bytes[STAMP..];
+    // Neither a tag nor a facility.
+    let host = &text[..position(text, b' ')?];
+    let plain_end = host.last()?.is_ascii_alphanumeric() && host[0].is_ascii_alphanumeric();
+    let text = &text[host.len() + 1..];
+    let name = text.iter().position(|byte| !is_plain(*byte))?;
+    let (program, text) = text.split_at(name);
+    let [b'[', text @ ..] = text else { return None };
+    let len = digits(text).min(10);
+    let [b']', b':', b' ', message @ ..] = &text[len..] else { return None };
+    let lettered = program.first()?.is_ascii_alphabetic();
+    let proper = !matches!(message.first()?, b' ' | b'[' | b'm');
+    (plain_end && lettered && proper).then_some(())?;
+    Some(Record {
+        time: Some(time),
+        host: Some(host),
+        program: Some(program),
+        pid: Some(number(&text[..len])?),
+        repeated: 1,
+        body: Body::Message(message),
+    })
+}
+
+/// Length of the most frequent stamp, with the space behind it.
+const STAMP: usize = "Nov 23 10:00:00 ".len();
+
+/// What most programs' names are made of.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/')
+}
+
+fn of_any_shape<'l>(stamps: &mut Stamps, line: Line<'l>) -> Record<'l> {
     let (has_priority, text) = skip_priority(skip_spaces(line.bytes));
     if let Some(record) = ietf::decode(stamps, text, line.arrived) {
         let Body::Message(message) = record.body else { return record };
@@ -205,9 +246,43 @@ fn unwrap_repeated(message: &[u8]) -> (u32, &[u8]) {
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::event::Timestamp;
+
+    proptest! {
+        /// The short way gives what the long one gives, or nothing.
+        #[test]
+        fn the_frequent_shape_is_read_alike(
+            parts in proptest::collection::vec(prop_oneof![
+                Just("web1"), Just("sshd"), Just("[812]"), Just(":"), Just(" "), Just("[]"), Just("]"),
+                Just("["), Just("(sd-pam)"), Just("kernel"), Just("[ 9.6]"), Just("7"), Just("-"),
+                Just("<4.6>"), Just("message repeated 3 times: [ "), Just("[ID 1 auth.info] "),
+                Just("99999999999"), Just("a/b_c.d-e"), Just("\u{e9}"), Just("x(pam)"), Just(""),
+            ], 0..9),
+            usual in "(web1|a:|-|<a>|)( ?)(sshd|CRON|7|a-b|)(\\[[0-9]{0,11}\\]|)(: |:|  |)( |\\[|m|x|)",
+            which in any::<bool>(),
+        ) {
+            let rest = if which { usual } else { parts.concat() };
+            let text = format!("Nov 23 10:00:00 {rest}");
+            let mut stamps = Stamps::new(TimeZone::UTC);
+            let line = Line { bytes: text.as_bytes(), arrived: ARRIVED };
+            let long = format!("{:?}", of_any_shape(&mut stamps, line));
+            if let Some(short) = frequent(&stamps, line) {
+                prop_assert_eq!(format!("{short:?}"), long);
+            }
+        }
+    }
+
+    #[test]
+    fn the_frequent_shape_goes_the_short_way() {
+        let mut stamps = Stamps::new(TimeZone::UTC);
+        let line = |text: &'static str| Line { bytes: text.as_bytes(), arrived: ARRIVED };
+        of_any_shape(&mut stamps, line("Nov 23 10:00:00 web1 sshd[812]: x"));
+        assert!(frequent(&stamps, line("Nov 23 10:00:00 web2 CRON[9]: y z")).is_some());
+        assert!(frequent(&stamps, line("Nov 23 10:00:01 web2 CRON[9]: y z")).is_none());
+    }
 
     /// 2024-05-01T12:00:00Z
     const ARRIVED: Timestamp = Timestamp::from_secs(1_714_564_800);

@@ -127,7 +127,7 @@ impl Attribution<'_> {
 pub(super) fn subject(event: &Event<'_>, offence: &Offence) -> Option<IpAddr> {
     offence.offender.or_else(|| match (event.address, event.field("src")) {
         (Blame::Address(addr), _) => Some(canonical(addr)),
-        (Blame::Nobody, Some(Value::Addr(addr))) => Some(canonical(*addr)),
+        (Blame::Nobody, Some(Value::Addr(addr))) => Some(canonical(addr)),
         (Blame::Nobody | Blame::Ambiguous, _) => None,
     })
 }

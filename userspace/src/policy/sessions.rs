@@ -5,7 +5,6 @@
 //! forged where logs are files. So the daemon has the kernel confirm that the connection stands; where
 //! nobody can ([`Confirm`] isn't set or doesn't know), a session counts for [`LONGEST`].
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::event::{Event, EventKind, Target, Timestamp, Value, canonical};
+use crate::seeded::HashMap;
 
 /// Whether a TCP connection with this peer stands; without a port any does. `None`: that can't be told.
 pub type Confirm = Box<dyn Fn(IpAddr, Option<u16>) -> Option<bool> + Send>;
@@ -59,7 +59,7 @@ impl News {
     pub(super) fn of(event: &Event<'_>) -> Option<Self> {
         let kind = event.kind;
         let peer = || match event.field("src") {
-            Some(Value::Addr(addr)) => Some((canonical(*addr), port(event))),
+            Some(Value::Addr(addr)) => Some((canonical(addr), port(event))),
             _ => None,
         };
         match (kind.pack.as_str(), kind.name.as_str()) {
@@ -85,7 +85,7 @@ fn is_sshds(event: &Event<'_>) -> bool {
 
 fn port(event: &Event<'_>) -> Option<u16> {
     match event.field("port") {
-        Some(Value::Number(port)) => u16::try_from(*port).ok(),
+        Some(Value::Number(port)) => u16::try_from(port).ok(),
         _ => None,
     }
 }

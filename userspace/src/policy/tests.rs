@@ -154,7 +154,7 @@ fn attribute(policy: &Policy, alert: &SuricataAlert<'_>) -> Offence {
     let kind = kind(true, false);
     policy.attribute(&Event {
         kind: &kind,
-        fields: SmallVec::new(),
+        fields: crate::event::Fields::default(),
         pid: None,
         repeated: 1,
         address: Blame::Nobody,

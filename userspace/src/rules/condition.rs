@@ -10,15 +10,15 @@ use crate::event::{Fields, Value};
 impl Condition {
     /// Whether it holds for an event with these fields.
     pub fn holds(&self, fields: &Fields<'_>) -> bool {
-        let value = |name: &str| fields.iter().find(|(known, _)| *known == name).map(|(_, it)| it);
+        let value = |name: &str| fields.get(name);
         match self {
             Self::Is { field, any, not } => {
                 let found =
-                    value(field).is_some_and(|value| any.iter().any(|text| equals(value, text)));
+                    value(field).is_some_and(|value| any.iter().any(|text| equals(&value, text)));
                 found != *not
             }
             Self::Within { field, min, max } => match value(field) {
-                Some(Value::Number(number)) => (min..=max).contains(&number),
+                Some(Value::Number(number)) => (*min..=*max).contains(&number),
                 _ => false,
             },
         }

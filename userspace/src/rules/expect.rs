@@ -148,16 +148,15 @@ impl Expect {
     ) -> Vec<String> {
         let mut all = Vec::new();
         compare(&mut all, "event", self.event.as_ref(), &event.map(str::to_owned));
-        let value =
-            |name: &str| fields?.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+        let value = |name: &str| fields?.get(name);
         let src = match value("src") {
-            Some(Value::Addr(addr)) => Some(*addr),
+            Some(Value::Addr(addr)) => Some(addr),
             _ => None,
         };
         compare(&mut all, "src", self.src.as_ref(), &src);
         for (name, wanted) in &self.fields {
             let same = match (value(name), wanted) {
-                (Some(value), Some(wanted)) => condition::equals(value, wanted),
+                (Some(value), Some(wanted)) => condition::equals(&value, wanted),
                 (None, None) => true,
                 _ => false,
             };

@@ -4,11 +4,12 @@
 //! leftmost-first. Simple ones (all that ship) run on a small matcher of our own; the regex engine takes
 //! the others, and the rare line on which ours would have to try too much.
 
-mod address;
 mod forgery;
 mod frame;
+mod lazy;
 mod machine;
 mod macros;
+mod opening;
 mod set;
 
 #[cfg(test)]
@@ -22,13 +23,15 @@ use regex_automata::{Anchored, Input, meta, util::primitives::NonMaxUsize};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
-pub(super) use self::address::parse_ip;
 pub use self::forgery::Forgery;
 use self::forgery::SOURCE;
 use self::frame::FrameFinder;
-use self::machine::{CAPTURES, Machine, Outcome, Slots, UNSET};
+pub(super) use self::lazy::LazyPattern;
+use self::machine::{Machine, Outcome};
+use self::opening::Opening;
 use self::set::ByteSet;
 use super::nearest;
+use crate::event::{CAPTURES, Capture, CaptureKind, Captures, Slots, UNSET, parse_ip};
 
 /// Longest pattern text, in bytes.
 const LONGEST: usize = 4096;
@@ -85,6 +88,8 @@ pub enum PatternError {
 #[derive(Debug)]
 pub(super) struct Pattern {
     captures: Vec<Capture>,
+    /// By capture: its group.
+    groups: Vec<u32>,
     first: ByteSet,
     machine: Option<Machine>,
     /// Compiled when first needed, which for a simple pattern may be never.
@@ -95,29 +100,20 @@ pub(super) struct Pattern {
     frame: Option<FrameFinder>,
 }
 
-/// A named capture.
-#[derive(Debug)]
-pub(super) struct Capture {
-    pub(super) name: Box<str>,
-    pub(super) kind: CaptureKind,
-    group: u32,
-}
-
-/// What a capture's text becomes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum CaptureKind {
-    Text,
-    /// It can hold nothing but decimal digits.
-    Number,
-    /// An address where it is one, else text.
-    Address,
-}
-
 /// A match: where each capture lies in the line.
-pub(super) struct Found<'p, 't> {
-    pattern: &'p Pattern,
-    text: &'t [u8],
-    slots: &'p Slots,
+pub(super) struct Found<'l, 'r> {
+    pattern: &'l Pattern,
+    text: &'l [u8],
+    slots: &'r Slots,
+}
+
+/// What a match says about whose deed it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Source {
+    /// This address's.
+    Address(IpAddr),
+    /// Another address could be meant as well.
+    Ambiguous,
 }
 
 /// Room for the captures of a match, to be used again for each pattern that is tried on a line.
@@ -140,14 +136,13 @@ impl Pattern {
         if !hir.properties().look_set_prefix().contains(Look::Start) {
             return Err(PatternError::NotAnchored);
         }
-        let captures = captures(&hir)?;
+        let (groups, captures): (Vec<u32>, Vec<Capture>) = captures(&hir)?.into_iter().unzip();
         let frame = match forgery::check(&hir)? {
             Some(frame) => Some(FrameFinder::new(frame).ok_or(Forgery::FreeText)?),
             None => None,
         };
-        let machine = Machine::compile(&hir, &|group| {
-            captures.iter().position(|capture| capture.group == group)
-        });
+        let machine =
+            Machine::compile(&hir, &|group| groups.iter().position(|known| *known == group));
         let named = |name: &str| captures.iter().position(|capture| &*capture.name == name);
         let (source, second) = (named(SOURCE), named(SECOND));
         let first = match &machine {
@@ -156,8 +151,17 @@ impl Pattern {
             }
             _ => ByteSet::ALL,
         };
-        let pattern =
-            Self { captures, first, machine, regex: OnceLock::new(), hir, source, second, frame };
+        let pattern = Self {
+            captures,
+            groups,
+            first,
+            machine,
+            regex: OnceLock::new(),
+            hir,
+            source,
+            second,
+            frame,
+        };
         // The size of a simple pattern is bounded by its text and its counts; another one is tried now.
         let large =
             pattern.hir.properties().memory_usage() > SIZE_LIMIT || pattern.counts() > LONGEST;
@@ -167,24 +171,16 @@ impl Pattern {
         Ok(pattern)
     }
 
-    /// Which capture is `src`.
-    pub(super) fn source(&self) -> Option<usize> {
-        self.source
-    }
-
     /// Its named captures, in order.
     pub(super) fn captures(&self) -> &[Capture] {
         &self.captures
     }
 
-    /// Whether a line that begins with `byte` can match.
-    pub(super) fn can_begin_with(&self, byte: u8) -> bool {
-        self.first.contains(byte)
-    }
-
-    /// Whether the empty line can match.
-    pub(super) fn can_be_empty(&self) -> bool {
-        self.hir.properties().minimum_len() == Some(0)
+    /// What every match begins with.
+    fn opening(&self) -> Opening {
+        let empty = self.hir.properties().minimum_len() == Some(0);
+        let prefix = self.machine.as_ref().map_or(&[][..], Machine::prefix);
+        Opening::new(self.first, empty, prefix)
     }
 
     /// Whether it runs on the fast matcher.
@@ -193,17 +189,12 @@ impl Pattern {
         self.machine.is_some()
     }
 
-    /// The literal that every match begins with; empty where there is none.
-    pub(super) fn prefix(&self) -> &[u8] {
-        self.machine.as_ref().map_or(&[], Machine::prefix)
-    }
-
     /// Matches from the start of `text`.
-    pub(super) fn find<'p, 't>(
-        &'p self,
-        text: &'t [u8],
-        room: &'p mut Room,
-    ) -> Option<Found<'p, 't>> {
+    pub(super) fn find<'l, 'r>(
+        &'l self,
+        text: &'l [u8],
+        room: &'r mut Room,
+    ) -> Option<Found<'l, 'r>> {
         let slots = &mut room.0;
         let matched = match &self.machine {
             Some(machine) => match machine.run(text, slots) {
@@ -223,11 +214,11 @@ impl Pattern {
         let input = Input::new(text).anchored(Anchored::Yes);
         let matched = regex.search_slots(&input, &mut groups).is_some();
         *slots = [UNSET; 2 * CAPTURES];
-        for (slot, capture) in self.captures.iter().enumerate() {
-            let group = usize::try_from(capture.group).unwrap_or(0);
+        for (slot, group) in self.groups.iter().enumerate() {
+            let group = usize::try_from(*group).unwrap_or(0);
             for side in 0..2 {
                 if let Some(&Some(offset)) = groups.get(2 * group + side) {
-                    slots[2 * slot + side] = offset.get();
+                    slots[2 * slot + side] = u32::try_from(offset.get()).unwrap_or(UNSET);
                 }
             }
         }
@@ -262,10 +253,32 @@ impl Pattern {
     }
 }
 
-impl<'t> Found<'_, 't> {
+impl<'l> Found<'l, '_> {
     /// The text of each capture that took part, by its place in [`Pattern::captures`].
-    pub(super) fn text(&self, capture: usize) -> Option<&'t [u8]> {
-        self.text.get(self.slots[2 * capture]..self.slots[2 * capture + 1])
+    pub(super) fn text(&self, capture: usize) -> Option<&'l [u8]> {
+        self.text.get(self.slots[2 * capture] as usize..self.slots[2 * capture + 1] as usize)
+    }
+
+    /// All captures, and the address in `src` where there is one.
+    #[inline]
+    pub(super) fn captures(&self) -> (Captures<'l>, Option<Source>) {
+        let Pattern { captures, source, .. } = self.pattern;
+        let source = source.and_then(|at| Some((at, self.text(at)?)));
+        let addr = source.and_then(|(_, text)| parse_ip(text));
+        let found = addr.map(|addr| {
+            if self.is_ambiguous(addr) { Source::Ambiguous } else { Source::Address(addr) }
+        });
+        let certain = match found {
+            Some(Source::Address(addr)) => Some(addr),
+            Some(Source::Ambiguous) | None => None,
+        };
+        let captures = Captures {
+            names: captures,
+            text: self.text,
+            slots: *self.slots,
+            source: source.map(|(at, _)| (at, certain)),
+        };
+        (captures, found)
     }
 
     /// Whether another address than `source`, the value of the capture `src`, could be meant as well.
@@ -276,7 +289,7 @@ impl<'t> Found<'_, 't> {
         }
         match (&self.pattern.frame, self.pattern.source) {
             (Some(frame), Some(capture)) => {
-                frame.finds_another(&self.text[self.slots[2 * capture + 1]..], source)
+                frame.finds_another(&self.text[self.slots[2 * capture + 1] as usize..], source)
             }
             _ => false,
         }
@@ -301,7 +314,7 @@ fn parse(expanded: &str) -> Result<Hir, PatternError> {
     })
 }
 
-fn captures(hir: &Hir) -> Result<Vec<Capture>, PatternError> {
+fn captures(hir: &Hir) -> Result<BTreeMap<u32, Capture>, PatternError> {
     fn collect(hir: &Hir, found: &mut BTreeMap<u32, Capture>) {
         if let HirKind::Capture(capture) = hir.kind()
             && let Some(name) = &capture.name
@@ -313,8 +326,7 @@ fn captures(hir: &Hir) -> Result<Vec<Capture>, PatternError> {
             } else {
                 CaptureKind::Text
             };
-            let capture = Capture { name: name.clone(), kind, group: capture.index };
-            found.insert(capture.group, capture);
+            found.insert(capture.index, Capture { name: name.clone(), kind });
         }
         for sub in hir.kind().subs() {
             collect(sub, found);
@@ -325,7 +337,7 @@ fn captures(hir: &Hir) -> Result<Vec<Capture>, PatternError> {
     if found.len() > CAPTURES {
         return Err(PatternError::TooManyCaptures { count: found.len() });
     }
-    Ok(found.into_values().collect())
+    Ok(found)
 }
 
 fn only_digits(hir: &Hir) -> bool {

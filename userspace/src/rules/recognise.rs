@@ -1,29 +1,14 @@
 //! From a record to an event: which pattern takes the line, and what its captures become.
 
-use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::condition;
 use super::pack::yaml::Wanted;
-use super::pattern::{CaptureKind, Found, Pattern, Room, parse_ip};
+use super::pattern::{Found, LazyPattern, Room, Source};
 use super::rule::Condition;
-use crate::event::{Blame, Body, Event, EventKind, Fields, Record, SuricataAlert, Value};
+use crate::event::{Blame, Body, Event, EventKind, Fields, Record, SuricataAlert};
 use crate::seeded::HashMap;
-
-/// The fields of a Suricata alert, in order.
-pub(super) const SURICATA_FIELDS: [&str; 12] = [
-    "gid",
-    "sid",
-    "rev",
-    "signature",
-    "category",
-    "priority",
-    "action",
-    "proto",
-    "src",
-    "src_port",
-    "dst",
-    "dst_port",
-];
 
 /// All patterns of all packs, by the programs whose lines they read.
 #[derive(Debug, Default)]
@@ -32,17 +17,17 @@ pub(super) struct Recogniser {
     patterns: Vec<LogPattern>,
     packs: Vec<LogPack>,
     /// The programs that are named in full, each with all that reads its lines.
-    programs: HashMap<Box<[u8]>, Table>,
+    programs: HashMap<Box<[u8]>, LazyTable>,
     /// The packs that name programs in part.
     wild: Vec<usize>,
     /// What reads the lines of programs that nobody names.
-    others: Table,
+    others: LazyTable,
     alerts: Vec<AlertEvent>,
 }
 
 #[derive(Debug)]
 struct LogPattern {
-    pattern: Pattern,
+    pattern: LazyPattern,
     event: usize,
     when: Vec<Condition>,
 }
@@ -50,7 +35,16 @@ struct LogPattern {
 #[derive(Debug)]
 struct LogPack {
     programs: Programs,
-    table: Table,
+    /// Which of the patterns are its own.
+    patterns: Range<usize>,
+    table: OnceLock<Table>,
+}
+
+/// The packs that read a program's lines, and their table, made when the first such line comes.
+#[derive(Debug, Default)]
+struct LazyTable {
+    packs: Vec<usize>,
+    table: OnceLock<Table>,
 }
 
 #[derive(Debug)]
@@ -113,7 +107,7 @@ impl Recogniser {
     pub(super) fn add_pack(
         &mut self,
         programs: Programs,
-        patterns: impl IntoIterator<Item = (Pattern, usize, Vec<Condition>)>,
+        patterns: impl IntoIterator<Item = (LazyPattern, usize, Vec<Condition>)>,
     ) {
         let from = self.patterns.len();
         self.patterns.extend(patterns.into_iter().map(|(pattern, event, when)| LogPattern {
@@ -121,8 +115,8 @@ impl Recogniser {
             event,
             when,
         }));
-        let table = Table::new(&self.patterns, from..self.patterns.len());
-        self.packs.push(LogPack { programs, table });
+        let patterns = from..self.patterns.len();
+        self.packs.push(LogPack { programs, patterns, table: OnceLock::new() });
     }
 
     /// Adds an event of Suricata's.
@@ -134,11 +128,11 @@ impl Recogniser {
         self.alerts.push(AlertEvent { event, when: condition::compile(when) });
     }
 
-    /// Joins, for each program that is named in full, the packs that read it.
+    /// Finds, for each program that is named in full, the packs that read it.
     pub(super) fn finish(&mut self) {
         let joined = |reads: &dyn Fn(&Programs) -> bool| {
-            let packs = self.packs.iter().filter(|pack| reads(&pack.programs));
-            Table::join(&packs.map(|pack| &pack.table).collect::<Vec<_>>())
+            let packs = (0..self.packs.len()).filter(|pack| reads(&self.packs[*pack].programs));
+            LazyTable { packs: packs.collect(), table: OnceLock::new() }
         };
         self.others = joined(&|programs| matches!(programs, Programs::Any));
         for (at, pack) in self.packs.iter().enumerate() {
@@ -152,6 +146,20 @@ impl Recogniser {
                 }
             }
         }
+    }
+
+    /// A pack's own table.
+    fn table_of<'s>(&'s self, pack: &'s LogPack) -> &'s Table {
+        pack.table.get_or_init(|| Table::new(&self.patterns, pack.patterns.clone()))
+    }
+
+    /// That of all packs that read a program.
+    #[inline]
+    fn table<'s>(&'s self, lazy: &'s LazyTable) -> &'s Table {
+        lazy.table.get_or_init(|| {
+            let packs = lazy.packs.iter().map(|pack| self.packs[*pack].patterns.clone());
+            Table::new(&self.patterns, packs.flatten())
+        })
     }
 
     /// The first event that takes the record.
@@ -180,7 +188,10 @@ impl Recogniser {
     /// Patterns that need the regex engine for every line.
     #[cfg(test)]
     pub(super) fn slow_patterns(&self) -> usize {
-        self.patterns.iter().filter(|it| !it.pattern.is_simple()).count()
+        self.patterns
+            .iter()
+            .filter(|it| !it.pattern.pattern().is_some_and(super::pattern::Pattern::is_simple))
+            .count()
     }
 
     /// By pattern: its event.
@@ -197,9 +208,12 @@ impl Recogniser {
         self.packs
             .iter()
             .filter(|pack| pack.programs.include(program))
-            .flat_map(|pack| pack.table.candidates(text))
+            .flat_map(|pack| self.table_of(pack).candidates(text))
             .map(|candidate| candidate.pattern)
-            .find(|&at| self.patterns[at].pattern.find(text, &mut Room::new()).is_some())
+            .find(|&at| {
+                let pattern = self.patterns[at].pattern.pattern();
+                pattern.is_some_and(|it| it.find(text, &mut Room::new()).is_some())
+            })
     }
 
     fn message<'l>(
@@ -210,13 +224,15 @@ impl Recogniser {
     ) -> Option<Event<'l>> {
         let program = record.program.unwrap_or_default();
         if let Some(table) = self.programs.get(program) {
-            return self.first_of(table, kinds, record, text);
+            return self.first_of(self.table(table), kinds, record, text);
         }
         if self.wild.iter().all(|&pack| !self.packs[pack].programs.include(program)) {
-            return self.first_of(&self.others, kinds, record, text);
+            return self.first_of(self.table(&self.others), kinds, record, text);
         }
         let packs = self.packs.iter().filter(|pack| pack.programs.include(program));
-        packs.map(|pack| &pack.table).find_map(|table| self.first_of(table, kinds, record, text))
+        packs
+            .map(|pack| self.table_of(pack))
+            .find_map(|table| self.first_of(table, kinds, record, text))
     }
 
     /// The event of the first pattern in a table that matches.
@@ -234,11 +250,13 @@ impl Recogniser {
                 continue;
             }
             let LogPattern { pattern, event, when } = &self.patterns[candidate.pattern];
-            let Some(found) = pattern.find(text, &mut room) else { continue };
+            let Some(found) = pattern.pattern().and_then(|it| it.find(text, &mut room)) else {
+                continue;
+            };
             if when.is_empty() {
-                return Some(from_log(&kinds[*event], record, pattern, &found));
+                return Some(from_log(&kinds[*event], record, &found));
             }
-            let event = from_log(&kinds[*event], record, pattern, &found);
+            let event = from_log(&kinds[*event], record, &found);
             if when.iter().all(|condition| condition.holds(&event.fields)) {
                 return Some(event);
             }
@@ -252,7 +270,7 @@ impl Recogniser {
         record: &Record<'l>,
         alert: &'l SuricataAlert<'l>,
     ) -> Option<Event<'l>> {
-        let fields = alert_fields(alert);
+        let fields = Fields::of_alert(alert);
         let AlertEvent { event, .. } = self
             .alerts
             .iter()
@@ -268,85 +286,20 @@ impl Recogniser {
     }
 }
 
-fn from_log<'l>(
-    kind: &'l EventKind,
-    record: &Record<'l>,
-    pattern: &'l Pattern,
-    found: &Found<'_, 'l>,
-) -> Event<'l> {
-    let mut event = Event {
+fn from_log<'l>(kind: &'l EventKind, record: &Record<'l>, found: &Found<'l, '_>) -> Event<'l> {
+    let (captures, source) = found.captures();
+    Event {
         kind,
-        fields: Fields::new(),
+        fields: Fields::captured(captures),
         pid: record.pid,
         repeated: record.repeated,
-        address: Blame::Nobody,
+        address: match source {
+            Some(Source::Address(addr)) if !kind.success => Blame::Address(addr),
+            Some(Source::Ambiguous) if !kind.success => Blame::Ambiguous,
+            _ => Blame::Nobody,
+        },
         suricata: None,
-    };
-    for (index, capture) in pattern.captures().iter().enumerate() {
-        let Some(text) = found.text(index) else { continue };
-        let value = match capture.kind {
-            CaptureKind::Number => number(text).map(Value::Number),
-            CaptureKind::Address => match parse_ip(text) {
-                Some(source) if pattern.source() == Some(index) => {
-                    let ambiguous = found.is_ambiguous(source);
-                    event.address = match ambiguous {
-                        _ if kind.success => Blame::Nobody,
-                        true => Blame::Ambiguous,
-                        false => Blame::Address(source),
-                    };
-                    // What may be the wrong address is text, so that nothing counts by it.
-                    (!ambiguous).then_some(Value::Addr(source))
-                }
-                other => other.map(Value::Addr),
-            },
-            CaptureKind::Text => None,
-        };
-        event.fields.push((&capture.name, value.unwrap_or(Value::Text(Cow::Borrowed(text)))));
     }
-    event
-}
-
-/// Decimal digits as a number; `None` where there are none, or too many.
-fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    if digits.len() <= 19 {
-        // Too few to overflow.
-        let digits = digits.iter().map(|digit| u64::from(digit.wrapping_sub(b'0')));
-        return Some(
-            digits.fold(0_u64, |number, digit| number.wrapping_mul(10).wrapping_add(digit)),
-        );
-    }
-    digits.iter().try_fold(0_u64, |number, digit| {
-        number.checked_mul(10)?.checked_add(u64::from(digit.wrapping_sub(b'0')))
-    })
-}
-
-fn alert_fields<'l>(alert: &'l SuricataAlert<'l>) -> Fields<'l> {
-    let number = |number: u32| Value::Number(u64::from(number));
-    let text = |text: &'l str| Value::Text(Cow::Borrowed(text.as_bytes()));
-    let port = |port: Option<u16>| port.map(|port| Value::Number(u64::from(port)));
-    let present = |word: &'l str| (!word.is_empty()).then(|| text(word));
-    let values = [
-        Some(number(alert.gid)),
-        Some(number(alert.sid)),
-        Some(number(alert.rev)),
-        Some(text(&alert.signature)),
-        alert.category.as_deref().map(text),
-        Some(number(u32::from(alert.priority))),
-        Some(text(alert.action)),
-        present(&alert.proto),
-        alert.src.map(|addr| Value::Addr(crate::event::canonical(addr))),
-        port(alert.src_port),
-        alert.dst.map(|addr| Value::Addr(crate::event::canonical(addr))),
-        port(alert.dst_port),
-    ];
-    SURICATA_FIELDS
-        .into_iter()
-        .zip(values)
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect()
 }
 
 /// The first eight bytes of a line, with zeros where it is shorter.
@@ -372,8 +325,8 @@ struct Prefix {
 }
 
 impl Prefix {
-    fn of(pattern: &Pattern) -> Self {
-        let prefix = pattern.prefix();
+    fn of(pattern: &LazyPattern) -> Self {
+        let prefix = pattern.opening().prefix();
         let shown = prefix.len().min(8);
         let mut mask = [0; 8];
         mask[..shown].fill(u8::MAX);
@@ -409,20 +362,17 @@ impl Default for Table {
 }
 
 impl Table {
-    fn new(all: &[LogPattern], range: std::ops::Range<usize>) -> Self {
-        let candidates: Vec<Candidate> = range
+    /// Of some of the patterns, in this order.
+    fn new(all: &[LogPattern], which: impl Iterator<Item = usize>) -> Self {
+        let candidates: Vec<Candidate> = which
             .map(|at| Candidate { prefix: Prefix::of(&all[at].pattern), pattern: at })
             .collect();
         Self::build(|byte, row| {
             row.extend(candidates.iter().filter(|candidate| {
-                let pattern = &all[candidate.pattern].pattern;
-                byte.map_or_else(|| pattern.can_be_empty(), |byte| pattern.can_begin_with(byte))
+                let opening = all[candidate.pattern].pattern.opening();
+                byte.map_or_else(|| opening.may_be_empty(), |byte| opening.admits(byte))
             }));
         })
-    }
-
-    fn join(tables: &[&Self]) -> Self {
-        Self::build(|byte, row| tables.iter().for_each(|table| row.extend(table.of(byte))))
     }
 
     fn build(add_row: impl Fn(Option<u8>, &mut Vec<Candidate>)) -> Self {

@@ -31,3 +31,17 @@ fn decode<'l>(line: &'l str, selection: impl Into<Selection>) -> Option<Record<'
         .decode(Line { bytes: line.as_bytes(), arrived: Timestamp::from_secs(1_800_000_000) })
         .ok()
 }
+
+/// The patterns of the shipped packs, as they are written.
+pub(super) fn shipped_patterns() -> Vec<String> {
+    let mut patterns = Vec::new();
+    for Shipped { file, yaml, .. } in BUILTIN {
+        let raw = Text::new(file, yaml).read().unwrap();
+        for (_, event) in raw.events.0 {
+            let event = event.value;
+            let one = event.pattern.into_iter();
+            patterns.extend(one.chain(event.patterns.into_iter().flatten()).map(|it| it.value));
+        }
+    }
+    patterns
+}

@@ -19,11 +19,18 @@ pub(super) enum Log {
     EveAttack,
     /// eve.json: one record of a hundred is an alert, the others are flows, DNS and HTTP.
     EveUsual,
+    /// sshd: a million failed logins from as many addresses.
+    Million,
+    /// The same from ten million addresses, with an attacker among them who comes back.
+    TenMillion,
 }
 
 impl Log {
     pub(super) const ALL: [Self; 5] =
         [Self::Attack, Self::Usual, Self::Fast, Self::EveAttack, Self::EveUsual];
+
+    /// Those whose peak memory is measured, and not their speed.
+    pub(super) const FLOODS: [Self; 2] = [Self::Million, Self::TenMillion];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -32,13 +39,15 @@ impl Log {
             Self::Fast => "fast.log",
             Self::EveAttack => "eve-attack.json",
             Self::EveUsual => "eve-usual.json",
+            Self::Million => "million.log",
+            Self::TenMillion => "ten-million.log",
         }
     }
 
     /// What Ravelin calls its format.
     pub(super) const fn format(self) -> &'static str {
         match self {
-            Self::Attack | Self::Usual => "syslog",
+            Self::Attack | Self::Usual | Self::Million | Self::TenMillion => "syslog",
             Self::Fast => "suricata-fast",
             Self::EveAttack | Self::EveUsual => "suricata-eve",
         }
@@ -47,7 +56,7 @@ impl Log {
     /// What `rg -c` counts in it.
     pub(super) const fn literal(self) -> &'static str {
         match self {
-            Self::Attack | Self::Usual => "Failed password",
+            Self::Attack | Self::Usual | Self::Million | Self::TenMillion => "Failed password",
             Self::Fast => "[Priority: 1]",
             Self::EveAttack | Self::EveUsual => r#""event_type":"alert""#,
         }
@@ -57,6 +66,8 @@ impl Log {
         match self {
             Self::Attack | Self::Usual | Self::Fast => 500_000,
             Self::EveAttack | Self::EveUsual => 200_000,
+            Self::Million => 1_000_000,
+            Self::TenMillion => 10_000_000,
         }
     }
 
@@ -65,7 +76,7 @@ impl Log {
         match self {
             Self::Attack | Self::EveAttack => 80,
             Self::Usual | Self::EveUsual => 1,
-            Self::Fast => 100,
+            Self::Fast | Self::Million | Self::TenMillion => 100,
         }
     }
 
@@ -79,15 +90,20 @@ impl Log {
         let partial = path.with_extension("partial");
         let written = || -> std::io::Result<()> {
             let mut out = BufWriter::with_capacity(1 << 20, File::create(&partial)?);
-            let mut writer = Writer::new(self);
-            for _ in 0..self.lines() {
-                writer.line(self, &mut out)?;
-            }
+            self.write(&mut out)?;
             out.flush()?;
             fs::rename(&partial, &path)
         };
         written().with_context(|| format!("could not write {}", path.display()))?;
         Ok(path)
+    }
+}
+
+impl Log {
+    /// Writes all of it.
+    pub(super) fn write(self, out: &mut impl Write) -> std::io::Result<()> {
+        let mut writer = Writer::new(self);
+        (0..self.lines()).try_for_each(|_| writer.line(self, out))
     }
 }
 
@@ -101,6 +117,9 @@ pub(super) fn head(path: &Path, lines: usize) -> Result<PathBuf> {
         .with_context(|| format!("could not write {}", part.display()))?;
     Ok(part)
 }
+
+/// The offender in a flood who comes back.
+pub(super) const RETURNS: &str = "198.51.100.7";
 
 const USERS: [&str; 10] =
     ["root", "admin", "test", "ubuntu", "oracle", "git", "pi", "user", "postgres", "ftp"];
@@ -116,20 +135,27 @@ struct Writer {
     random: SplitMix,
     /// Since the log's midnight, in microseconds.
     clock: u64,
+    /// Lines written.
+    count: u32,
 }
 
 impl Writer {
     fn new(log: Log) -> Self {
-        Self { random: SplitMix(log.share()), clock: 0 }
+        Self { random: SplitMix(log.share()), clock: 0, count: 0 }
     }
 
     fn line(&mut self, log: Log, out: &mut impl Write) -> std::io::Result<()> {
-        self.clock += self.random.below(50_000);
+        self.count += 1;
+        self.clock += match log {
+            Log::Million | Log::TenMillion => 600_000_000 / u64::from(log.lines()),
+            _ => self.random.below(50_000),
+        };
         let attack = self.random.below(100) < log.share();
         match log {
             Log::Attack | Log::Usual => self.auth(attack, out),
             Log::Fast => self.fast(out),
             Log::EveAttack | Log::EveUsual => self.eve(attack, out),
+            Log::Million | Log::TenMillion => self.flood(log, out),
         }
     }
 
@@ -170,6 +196,27 @@ impl Writer {
                  tty=ssh ruser= rhost={ip}  user=root"
             ),
         }
+    }
+
+    /// All within ten minutes, each from an address of its own, but for a hundred from the one that comes back.
+    fn flood(&mut self, log: Log, out: &mut impl Write) -> std::io::Result<()> {
+        let (hour, minute, second, _) = self.time();
+        write!(
+            out,
+            "Nov 23 {hour:02}:{minute:02}:{second:02} web1 sshd[{}]: Failed password for root from ",
+            1_000 + self.count % 59_000
+        )?;
+        if self.count.is_multiple_of(log.lines() / 100) {
+            write!(out, "{RETURNS}")?;
+        } else {
+            // An odd factor: no two alike, and in no order.
+            let [high, low] = {
+                let mixed = self.count.wrapping_mul(0x9e37_79b1);
+                [mixed >> 16, mixed & 0xffff]
+            };
+            write!(out, "2001:db8:{high:x}:{low:x}::7")?;
+        }
+        writeln!(out, " port {} ssh2", 1_024 + self.count % 60_000)
     }
 
     fn fast(&mut self, out: &mut impl Write) -> std::io::Result<()> {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use super::logs::{self, Log};
 use super::report::{self, Row};
 use super::timing::{Measured, best_of};
-use super::{peers, plot};
+use super::{memory, peers, plot};
 use crate::build_ebpf;
 use crate::cargo::{cargo, must, root, target_dir};
 
@@ -70,14 +70,20 @@ pub(super) fn run(args: &Args) -> Result<()> {
         }
     }
 
+    let mut peaks = Vec::new();
+    for log in Log::FLOODS {
+        eprintln!("Measuring memory on {}", log.name());
+        peaks.push(memory::peak(&target_dir().join("release/ravelin"), log)?);
+    }
+
     let docs = root().join("docs/benchmarks");
     fs::create_dir_all(&docs).with_context(|| format!("could not make {}", docs.display()))?;
-    report::write(&docs.join("pipeline.md"), &rows, rounds)?;
+    report::write(&docs.join("pipeline.md"), &rows, &peaks, rounds)?;
     fs::write(docs.join("pipeline.svg"), plot::bars(&rows)).context("could not write the plot")?;
     if args.json {
-        println!("{}", report::json(&rows));
+        println!("{}", report::json(&rows, &peaks));
     } else {
-        print!("{}", report::table(&rows));
+        print!("{}", report::table(&rows, &peaks));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::logs::Log;
+use super::memory::Peak;
 use super::peers;
 
 /// What the profile found: written by hand, kept between this line and the next of its kind.
@@ -45,7 +46,7 @@ impl Row {
 }
 
 /// For people at a terminal, and for the page.
-pub(super) fn table(rows: &[Row]) -> String {
+pub(super) fn table(rows: &[Row], peaks: &[Peak]) -> String {
     let mut text = String::from(
         "| log | program | seconds | million lines a second | times `rg -c` |\n\
          |---|---|---:|---:|---:|\n",
@@ -64,7 +65,18 @@ pub(super) fn table(rows: &[Row]) -> String {
         );
     }
     text.push('\n');
-    for (goal, reached, met) in goals(rows) {
+    for peak in peaks {
+        line(
+            &mut text,
+            format_args!(
+                "- memory, {} offenders each seen once: peak of {:.0} MB; the one who came back was {}",
+                peak.log.lines(),
+                peak.megabytes(),
+                if peak.banned { "banned" } else { "not banned" }
+            ),
+        );
+    }
+    for (goal, reached, met) in goals(rows, peaks) {
         let mark = if met { "met" } else { "missed" };
         line(&mut text, format_args!("- {goal}: {reached} ({mark})"));
     }
@@ -72,7 +84,7 @@ pub(super) fn table(rows: &[Row]) -> String {
 }
 
 /// Each goal of the design (section 8): what it asks, what was measured, whether that is enough.
-fn goals(rows: &[Row]) -> Vec<(&'static str, String, bool)> {
+fn goals(rows: &[Row], peaks: &[Peak]) -> Vec<(&'static str, String, bool)> {
     let time = |log: Log, program: &str| {
         let row = rows.iter().find(|row| row.log == log && row.program == program)?;
         Some(row.time.as_secs_f64())
@@ -95,12 +107,28 @@ fn goals(rows: &[Row]) -> Vec<(&'static str, String, bool)> {
     ripgrep("at most 8 times rg -c, fast.log", Log::Fast, 8.0);
     ripgrep("at most 8 times rg -c, eve.json full of alerts", Log::EveAttack, 8.0);
     ripgrep("at most 6 times rg -c, usual eve.json", Log::EveUsual, 6.0);
+    if let [million, ten] = peaks {
+        let (million, ten) = (million.megabytes(), ten.megabytes());
+        goals.push((
+            "under 300 MB with a million offenders",
+            format!("{million:.0}"),
+            million < 300.0,
+        ));
+        goals.push(("no more with ten million (MB)", format!("{ten:.0}"), ten < 1.2 * million));
+    }
     goals
 }
 
-/// One document: an object for each row.
-pub(super) fn json(rows: &[Row]) -> String {
-    let objects: Vec<String> = rows
+impl Peak {
+    fn megabytes(self) -> f64 {
+        // Bytes to a double: exact below 2^53.
+        f64::from(u32::try_from(self.bytes >> 10).unwrap_or(u32::MAX)) / 1_024.0
+    }
+}
+
+/// One document: an object for each row, and for each flood.
+pub(super) fn json(rows: &[Row], peaks: &[Peak]) -> String {
+    let mut objects: Vec<String> = rows
         .iter()
         .map(|row| {
             format!(
@@ -114,11 +142,20 @@ pub(super) fn json(rows: &[Row]) -> String {
             )
         })
         .collect();
+    objects.extend(peaks.iter().map(|peak| {
+        format!(
+            r#"{{"log":"{}","program":"ravelin replay","lines":{},"peak_bytes":{},"returning_banned":{}}}"#,
+            peak.log.name(),
+            peak.log.lines(),
+            peak.bytes,
+            peak.banned
+        )
+    }));
     format!("[{}]", objects.join(",\n "))
 }
 
 /// Writes the page, and keeps what was written into it by hand.
-pub(super) fn write(path: &Path, rows: &[Row], rounds: u32) -> Result<()> {
+pub(super) fn write(path: &Path, rows: &[Row], peaks: &[Peak], rounds: u32) -> Result<()> {
     let before = fs::read_to_string(path).unwrap_or_default();
     let by_hand = before.split(BY_HAND).nth(1).unwrap_or("\n");
     let mut page = String::from(
@@ -129,7 +166,7 @@ pub(super) fn write(path: &Path, rows: &[Row], rounds: u32) -> Result<()> {
          `by hand`.\n\n",
     );
     line(&mut page, format_args!("{}. Best of {rounds}, the programs taking turns.\n", machine()));
-    page.push_str(&table(rows));
+    page.push_str(&table(rows, peaks));
     page.push_str(
         "\n![log lines a second](pipeline.svg)\n\n\
          `fail2ban-regex` reads a tenth of the log, and its time is multiplied by ten. CrowdSec isn't in \

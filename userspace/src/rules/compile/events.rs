@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use serde_yaml::Spanned;
 
 use super::{Complaints, is_name};
-use crate::event::EventKind;
+use crate::event::{EventKind, SURICATA_FIELDS};
 use crate::rules::condition;
 use crate::rules::error::Problem;
 use crate::rules::pack::{PackFormat, RawEvent, RawPack, Text};
-use crate::rules::pattern::Pattern;
-use crate::rules::recognise::{ProgramName, Programs, Recogniser, SURICATA_FIELDS};
+use crate::rules::pattern::LazyPattern;
+use crate::rules::recognise::{ProgramName, Programs, Recogniser};
 use crate::rules::rule::Condition;
 
 /// All events of all packs.
@@ -154,7 +154,7 @@ fn log_event(
     text: &Text<'_>,
     index: usize,
     event: &Spanned<RawEvent>,
-    compiled: &mut Vec<(Pattern, usize, Vec<Condition>)>,
+    compiled: &mut Vec<(LazyPattern, usize, Vec<Condition>)>,
     complaints: &mut Complaints,
 ) -> BTreeSet<String> {
     let mut fields = BTreeSet::new();
@@ -168,9 +168,14 @@ fn log_event(
     };
     let when = condition::compile(&event.value.when);
     for pattern in patterns {
-        match Pattern::new(&pattern.value) {
+        let done = if text.is_shipped() {
+            Ok(LazyPattern::trusted(&pattern.value))
+        } else {
+            LazyPattern::checked(&pattern.value)
+        };
+        match done {
             Ok(done) => {
-                fields.extend(done.captures().iter().map(|it| it.name.to_string()));
+                fields.extend(done.names());
                 compiled.push((done, index, when.clone()));
             }
             Err(source) => {

@@ -28,9 +28,10 @@ fn compare(pattern: &Pattern, line: &[u8]) -> bool {
         Outcome::Unknown => {}
     }
     if matched {
-        let begins = line.first().is_none_or(|&first| pattern.can_begin_with(first));
+        let opening = pattern.opening();
+        let begins = line.first().is_none_or(|&first| opening.admits(first));
         assert!(begins, "the first byte of `{shown}` isn't in the table: {:?}", pattern.hir);
-        assert!(!line.is_empty() || pattern.can_be_empty());
+        assert!(!line.is_empty() || opening.may_be_empty());
     }
     matched
 }
@@ -106,20 +107,10 @@ fn mutate(line: &mut Vec<u8>, other: &[u8], rng: &mut TestRng) {
     line.truncate(2000);
 }
 
-/// The patterns of a shipped pack, read from its text.
+/// The patterns of the shipped packs.
 fn shipped() -> Vec<Pattern> {
-    let mut patterns = Vec::new();
-    for (_, yaml) in super::super::BUILTIN {
-        let raw = super::super::Text::new("", yaml).read().unwrap();
-        for (_, event) in raw.events.0 {
-            let event = event.value;
-            let one = event.pattern.into_iter();
-            for pattern in one.chain(event.patterns.into_iter().flatten()) {
-                patterns.push(Pattern::new(&pattern.value).unwrap());
-            }
-        }
-    }
-    patterns
+    let texts = crate::rules::tests::shipped_patterns();
+    texts.iter().map(|text| Pattern::new(text).unwrap()).collect()
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use memchr::memmem;
 use regex_syntax::hir::{Capture, Hir};
 
-use super::address::parse_ip;
 use super::forgery::Frame;
 use super::is_ip;
-use super::machine::{CAPTURES, Machine, Outcome, UNSET};
+use super::machine::{Machine, Outcome};
+use crate::event::{CAPTURES, UNSET, parse_ip};
 
 /// Finds a second place in a line that looks like the one where `src` stands.
 #[derive(Debug)]
@@ -39,10 +39,11 @@ impl FrameFinder {
             let rest = &text[from + at + self.before.needle().len()..];
             let mut slots = [UNSET; 2 * CAPTURES];
             if self.place.run(rest, &mut slots) != Outcome::NoMatch {
-                let another = match rest.get(slots[0]..slots[1]).and_then(parse_ip) {
-                    Some(other) => other != source,
-                    None => !self.literals_only,
-                };
+                let another =
+                    match rest.get(slots[0] as usize..slots[1] as usize).and_then(parse_ip) {
+                        Some(other) => other != source,
+                        None => !self.literals_only,
+                    };
                 if another {
                     return true;
                 }

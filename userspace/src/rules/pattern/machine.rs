@@ -16,19 +16,13 @@ use std::sync::Arc;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::set::ByteSet;
-use crate::event::position;
+use crate::event::{Slots, UNSET, position};
 
-/// Named captures that a pattern can have.
-pub(super) const CAPTURES: usize = 12;
+/// Ways that are looked at before a choice.
+const FEW: usize = 4;
 
 /// Below it, memchr takes longer to set out than to look byte by byte.
 const SHORT: usize = 32;
-
-/// No such offset: the capture took no part in the match.
-pub(super) const UNSET: usize = usize::MAX;
-
-/// Start and end of each capture.
-pub(super) type Slots = [usize; 2 * CAPTURES];
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -69,12 +63,23 @@ enum Step {
     Match,
 }
 
+/// What one way of a pattern begins with.
+#[derive(Clone, Debug)]
+enum Literal {
+    Bytes(Box<[u8]>),
+    /// Nothing may be left.
+    End,
+}
+
 #[derive(Debug, Default)]
 struct Choice {
     otherwise: usize,
     /// What each way can begin with.
     this: Start,
     other: Start,
+    /// All that the other way can begin with, where that is little: it is looked at before a choice is made,
+    /// so that nothing has to be kept to come back to.
+    exact: Option<Box<[Literal]>>,
     /// The offsets that are noted on one way only.
     this_slots: Range<usize>,
     other_slots: Range<usize>,
@@ -142,6 +147,11 @@ impl Machine {
 
 struct Spent;
 
+/// Lines are never longer than this can tell: sources cut them.
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(UNSET)
+}
+
 struct Attempt<'a> {
     steps: &'a [Step],
     text: &'a [u8],
@@ -160,7 +170,7 @@ impl Attempt<'_> {
                     }
                     at += literal.len();
                 }
-                Step::Save(slot) => self.slots[*slot] = at,
+                Step::Save(slot) => self.slots[*slot] = offset(at),
                 Step::Take(run) => {
                     let taken = run.extent(&self.text[at..]);
                     if taken < run.min {
@@ -175,9 +185,9 @@ impl Attempt<'_> {
                         return Ok(false);
                     }
                     self.spend(taken)?;
-                    self.slots[*slot] = at;
+                    self.slots[*slot] = offset(at);
                     at += taken;
-                    self.slots[*slot + 1] = at;
+                    self.slots[*slot + 1] = offset(at);
                     pc += 2;
                 }
                 Step::Give(run, needle) => {
@@ -187,7 +197,7 @@ impl Attempt<'_> {
                     let next = self.text.get(at).copied();
                     if choice.this.admits(next) {
                         self.forget(&choice.other_slots);
-                        if !choice.other.admits(next) {
+                        if !choice.other.admits(next) || choice.excludes_other(&self.text[at..]) {
                             pc += 1;
                             continue;
                         }
@@ -260,7 +270,21 @@ impl Attempt<'_> {
     }
 }
 
+impl Choice {
+    /// Whether the other way surely fails on `text`.
+    #[inline]
+    fn excludes_other(&self, text: &[u8]) -> bool {
+        self.exact.as_deref().is_some_and(|ways| {
+            !ways.iter().any(|way| match way {
+                Literal::Bytes(literal) => begins_with(text, literal),
+                Literal::End => text.is_empty(),
+            })
+        })
+    }
+}
+
 impl Start {
+    #[inline]
     fn admits(&self, next: Option<u8>) -> bool {
         self.empty || next.is_some_and(|byte| self.bytes.contains(byte))
     }
@@ -478,8 +502,10 @@ impl Compiler<'_> {
                 step @ Step::Field(..) => (step, next),
                 Step::Either(choice) => {
                     let other = starts[choice.otherwise];
+                    let mut exact = Vec::new();
+                    let exact = self.exact(choice.otherwise, &mut exact).then(|| exact.into());
                     (
-                        Step::Either(Box::new(Choice { this: next, other, ..*choice })),
+                        Step::Either(Box::new(Choice { this: next, other, exact, ..*choice })),
                         next.or(other),
                     )
                 }
@@ -498,6 +524,31 @@ impl Compiler<'_> {
             }
         }
         Machine { first: starts[0].bytes, steps: self.steps.into() }
+    }
+
+    /// Collects all that the steps from `pc` on can begin with; `false`: it isn't just a few literals.
+    fn exact(&self, mut pc: usize, ways: &mut Vec<Literal>) -> bool {
+        loop {
+            match &self.steps[pc] {
+                Step::Save(_) => pc += 1,
+                Step::Jump(target) => pc = *target,
+                Step::Literal(literal) => {
+                    ways.push(Literal::Bytes(literal.clone()));
+                    return ways.len() <= FEW;
+                }
+                Step::End => {
+                    ways.push(Literal::End);
+                    return ways.len() <= FEW;
+                }
+                Step::Either(choice) => {
+                    if !self.exact(pc + 1, ways) {
+                        return false;
+                    }
+                    pc = choice.otherwise;
+                }
+                _ => return false,
+            }
+        }
     }
 
     /// The literal that comes first from `pc` on, where one does.

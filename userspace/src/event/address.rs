@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 /// An address literal, without its zone, v4-mapped ones folded to IPv4.
-pub(in crate::rules) fn parse_ip(text: &[u8]) -> Option<IpAddr> {
+pub(crate) fn parse_ip(text: &[u8]) -> Option<IpAddr> {
     if let Some(addr) = parse_ipv4(text) {
         return Some(IpAddr::V4(addr));
     }
@@ -11,12 +11,12 @@ pub(in crate::rules) fn parse_ip(text: &[u8]) -> Option<IpAddr> {
         Some(zone) => &text[..zone],
         None => text,
     };
-    std::str::from_utf8(literal).ok()?.parse().ok().map(crate::event::canonical)
+    std::str::from_utf8(literal).ok()?.parse().ok().map(super::canonical)
 }
 
 /// The standard library's grammar (four decimals, no leading zeros), at a tenth of its price: this runs on
 /// nearly every line.
-fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+pub(crate) fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let (first, text) = octet(text)?;
     let (second, text) = octet(text.strip_prefix(b".")?)?;
     let (third, text) = octet(text.strip_prefix(b".")?)?;
