@@ -2,8 +2,8 @@
 //!
 //! Userspace can only replace an entry as a whole, and what was counted between its reading and its
 //! writing is lost (0.24 % of the hits of a ban under full fire). So it has a program of its own do it,
-//! run by `BPF_PROG_TEST_RUN` with an [`Amendment`] where an XDP program has its frame; it writes expiry
-//! and flags and leaves the counters alone.
+//! run by `BPF_PROG_TEST_RUN` with an [`Amendment`] where an XDP program has its frame; it writes expiries,
+//! flags and scope and leaves the counters alone.
 
 /// The verdict of `amend` that says it is done (`XDP_PASS`).
 pub const AMENDED: u32 = 2;
@@ -40,9 +40,11 @@ pub struct Amendment {
     /// [`Entry::expires_ns`](crate::Entry::expires_ns).
     pub expires_ns: u64,
     /// [`Entry::flags`](crate::Entry::flags).
-    pub flags: u32,
-    /// 0.
-    pub reserved: u32,
+    pub flags: u16,
+    /// [`Entry::scope`](crate::Entry::scope).
+    pub scope: u16,
+    /// [`Entry::scoped_until_s`](crate::Entry::scoped_until_s).
+    pub scoped_until_s: u32,
 }
 
 impl Amendment {
@@ -56,8 +58,9 @@ impl Amendment {
         bytes[4..8].copy_from_slice(&self.prefix_len.to_ne_bytes());
         bytes[8..24].copy_from_slice(&self.key);
         bytes[24..32].copy_from_slice(&self.expires_ns.to_ne_bytes());
-        bytes[32..36].copy_from_slice(&self.flags.to_ne_bytes());
-        bytes[36..].copy_from_slice(&self.reserved.to_ne_bytes());
+        bytes[32..34].copy_from_slice(&self.flags.to_ne_bytes());
+        bytes[34..36].copy_from_slice(&self.scope.to_ne_bytes());
+        bytes[36..].copy_from_slice(&self.scoped_until_s.to_ne_bytes());
         bytes
     }
 }

@@ -1,7 +1,12 @@
 //! The maps' names, keys and values.
+//!
+//! | version | what it brought |
+//! |---|---|
+//! | 1 | the first; see [`v1`](crate::v1) |
+//! | 2 | port-scoped bans: [`map::SCOPES`], [`Entry::scope`] and [`Entry::scoped_until_s`], [`Reason::PassedOtherPort`] |
 
 /// Version of everything in this module; the maps are pinned under `<bpf_dir>/v<LAYOUT_VERSION>/`.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Names of the maps, as pinned.
 pub mod map {
@@ -19,6 +24,9 @@ pub mod map {
     pub const ALLOW_V4: &str = "ALLOW_V4";
     /// Allowed IPv6 prefixes: LPM trie, data `[u8; 16]`, value `u32` (1).
     pub const ALLOW_V6: &str = "ALLOW_V6";
+    /// The port sets of port-scoped bans: array of [`crate::scope::SCOPES`] [`crate::scope::Scope`],
+    /// indexed by [`super::Entry::scope`].
+    pub const SCOPES: &str = "SCOPES";
     /// What the program does at all: array of one [`super::Settings`].
     pub const SETTINGS: &str = "SETTINGS";
     /// Packets by [`super::Reason`]: per-CPU array of `u64`.
@@ -30,9 +38,9 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
 
     /// The maps that are pinned. The program has others, whose content an upgrade may forget.
-    pub const PINNED: [&str; 10] = [
-        BANS_V4, BANS_V6, NETS_V4, NETS_V6, ALLOW_V4, ALLOW_V6, SETTINGS, COUNTERS, PREFILTER,
-        EVENTS,
+    pub const PINNED: [&str; 11] = [
+        BANS_V4, BANS_V6, NETS_V4, NETS_V6, ALLOW_V4, ALLOW_V6, SCOPES, SETTINGS, COUNTERS,
+        PREFILTER, EVENTS,
     ];
 }
 
@@ -43,19 +51,28 @@ pub mod program {
     /// The one that carries out an [`Amendment`](crate::amendment::Amendment). It is never attached: userspace runs it by
     /// `BPF_PROG_TEST_RUN`.
     pub const AMEND: &str = "amend";
+    /// The one that carries out a [`Carry`](crate::carry::Carry); never attached either.
+    pub const CARRY: &str = "carry";
 }
 
 /// Expiry of a ban that never lapses.
 pub const PERMANENT: u64 = u64::MAX;
 
 /// An allowed prefix lies inside this ban: the program asks the allow list before it drops.
-pub const FLAG_HOLDS_ALLOWED: u32 = 1;
+pub const FLAG_HOLDS_ALLOWED: u16 = 1;
 
-/// A ban as the kernel knows it.
+/// [`Entry::scoped_until_s`] of a ban of ports that never lapses.
+pub const SCOPED_PERMANENT: u32 = u32::MAX;
+
+/// A ban as the kernel knows it: of every port until one moment, of some ports until another.
+///
+/// The two are apart so that neither makes the other longer than it was meant to be, and so that a
+/// ban of every port costs what it did without ports: it is looked at first. A ban of ports only has
+/// lapsed (0) as a ban of every port, a ban of every port only has scope 0.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Entry {
-    /// When it lapses, in nanoseconds of `CLOCK_MONOTONIC`; [`PERMANENT`] for never.
+    /// When the ban of every port lapses, in nanoseconds of `CLOCK_MONOTONIC`; [`PERMANENT`] for never.
     pub expires_ns: u64,
     /// Packets dropped by it.
     pub packets: u64,
@@ -64,9 +81,13 @@ pub struct Entry {
     /// When it last dropped, in nanoseconds of `CLOCK_MONOTONIC`; 0 for never.
     pub last_seen_ns: u64,
     /// `FLAG_*`.
-    pub flags: u32,
-    /// 0: every port. Anything else is reserved for port-scoped bans.
-    pub scope: u32,
+    pub flags: u16,
+    /// Index into [`map::SCOPES`]: the ports that are banned beside, or after, the ban of every port; 0:
+    /// none.
+    pub scope: u16,
+    /// When the ban of those ports lapses, in whole seconds of `CLOCK_MONOTONIC`; [`SCOPED_PERMANENT`]
+    /// for never.
+    pub scoped_until_s: u32,
 }
 
 /// What became of a packet: the index into the per-CPU counters.
@@ -93,11 +114,13 @@ pub enum Reason {
     DroppedNetV4 = 8,
     /// Dropped by a prefix of another length, IPv6.
     DroppedNetV6 = 9,
+    /// Under a ban of ports, and bound for another one.
+    PassedOtherPort = 10,
 }
 
 impl Reason {
     /// How many reasons there are: the size of the counters' map.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 11;
     /// All of them, in index order, with a stable name for `status` and metrics.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
         (Self::PassedMiss, "miss"),
@@ -110,11 +133,12 @@ impl Reason {
         (Self::DroppedV6, "v6"),
         (Self::DroppedNetV4, "net-v4"),
         (Self::DroppedNetV6, "net-v6"),
+        (Self::PassedOtherPort, "other-port"),
     ];
 
     /// Whether the packet went through.
     pub const fn passed(self) -> bool {
-        (self as u32) < (Self::DroppedV4 as u32)
+        !matches!(self, Self::DroppedV4 | Self::DroppedV6 | Self::DroppedNetV4 | Self::DroppedNetV6)
     }
 }
 

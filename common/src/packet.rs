@@ -1,7 +1,7 @@
 //! Finds the IP packet in a frame, and its source address.
 //!
 //! Ethernet, up to two VLAN tags (802.1Q, 802.1ad), the fixed part of the IPv4 or IPv6 header; nothing
-//! after that is looked at. So there is no option, extension header, fragment or transport protocol
+//! after that is looked at, but for [`destination`](crate::destination). So there is no option, extension header, fragment or transport protocol
 //! that gets a banned source past the program.
 //!
 //! The parser is generic over how bytes are reached: the XDP program hands it packet memory with the
@@ -120,6 +120,27 @@ impl<'frame> Ipv4<'frame> {
         source
     }
 
+    /// How many bytes its header has, options and all.
+    #[inline(always)]
+    pub const fn header_len(self) -> usize {
+        let [[first, ..], ..] = *self.0;
+        (first & 0xf) as usize * 4
+    }
+
+    /// The protocol behind its header.
+    #[inline(always)]
+    pub const fn protocol(self) -> u8 {
+        let [_, _, [_, protocol, ..], ..] = *self.0;
+        protocol
+    }
+
+    /// Flags and fragment offset.
+    #[inline(always)]
+    pub const fn fragment(self) -> u16 {
+        let [_, [_, _, high, low], ..] = *self.0;
+        u16::from_be_bytes([high, low])
+    }
+
     /// The bytes of the packet that its header announces, header and all.
     #[inline(always)]
     pub const fn announced_len(self) -> usize {
@@ -150,6 +171,13 @@ impl<'frame> Ipv6<'frame> {
     pub const fn source(self) -> [[u8; 8]; 2] {
         let [_, network, host, _, _] = *self.0;
         [network, host]
+    }
+
+    /// The extension header or protocol behind its header.
+    #[inline(always)]
+    pub const fn next_header(self) -> u8 {
+        let [[_, _, _, _, _, _, next, _], ..] = *self.0;
+        next
     }
 
     /// The bytes of the packet that its header announces, header and all; a jumbogram announces only

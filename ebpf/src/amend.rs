@@ -4,7 +4,7 @@ use aya_ebpf::bindings::xdp_action::XDP_ABORTED;
 use ravelin_common::amendment::{AMENDED, Amendment, NO_SUCH_ENTRY, Table};
 use ravelin_common::packet::Frame as _;
 
-use crate::ban::Ban;
+use crate::ban::{Amended, Ban};
 use crate::frame::XdpFrame;
 use crate::maps;
 use crate::prefix::Prefix;
@@ -18,10 +18,17 @@ pub(crate) fn amend(frame: &XdpFrame) -> u32 {
         return XDP_ABORTED;
     };
     let [table, prefix_len] = halves(*place);
-    let [flags, _reserved] = halves(*rest);
+    let [a, b, c, d, ..] = *rest;
+    let [_, scoped_until_s] = halves(*rest);
+    let amended = Amended {
+        expires_ns: u64::from_ne_bytes(*expires_ns),
+        flags: u16::from_ne_bytes([a, b]),
+        scope: u16::from_ne_bytes([c, d]),
+        scoped_until_s,
+    };
     match find(table, [*high, *low], prefix_len) {
         Some(ban) => {
-            ban.amend(u64::from_ne_bytes(*expires_ns), flags);
+            ban.amend(&amended);
             AMENDED
         }
         None => NO_SUCH_ENTRY,
@@ -29,7 +36,7 @@ pub(crate) fn amend(frame: &XdpFrame) -> u32 {
 }
 
 #[inline(always)]
-fn find(table: u32, key: [[u8; 8]; 2], prefix_len: u32) -> Option<&'static Ban> {
+pub(crate) fn find(table: u32, key: [[u8; 8]; 2], prefix_len: u32) -> Option<&'static Ban> {
     const BANS_V4: u32 = Table::BansV4 as u32;
     const BANS_V6: u32 = Table::BansV6 as u32;
     const NETS_V4: u32 = Table::NetsV4 as u32;
@@ -49,6 +56,6 @@ fn find(table: u32, key: [[u8; 8]; 2], prefix_len: u32) -> Option<&'static Ban> 
 }
 
 #[inline(always)]
-const fn halves([a, b, c, d, e, f, g, h]: [u8; 8]) -> [u32; 2] {
+pub(crate) const fn halves([a, b, c, d, e, f, g, h]: [u8; 8]) -> [u32; 2] {
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
 }

@@ -6,6 +6,16 @@ use ravelin_common::{Entry, FLAG_HOLDS_ALLOWED};
 
 use crate::shared::Shared;
 
+const NS_PER_S: u64 = 1_000_000_000;
+
+/// What of a ban can be changed where it lies.
+pub(crate) struct Amended {
+    pub(crate) expires_ns: u64,
+    pub(crate) flags: u16,
+    pub(crate) scope: u16,
+    pub(crate) scoped_until_s: u32,
+}
+
 /// [`Entry`], field by field.
 #[repr(C)]
 pub(crate) struct Ban {
@@ -13,8 +23,9 @@ pub(crate) struct Ban {
     packets: Shared<u64>,
     bytes: Shared<u64>,
     last_seen_ns: Shared<u64>,
-    flags: Shared<u32>,
-    scope: Shared<u32>,
+    flags: Shared<u16>,
+    scope: Shared<u16>,
+    scoped_until_s: Shared<u32>,
 }
 
 const _: () = {
@@ -25,6 +36,7 @@ const _: () = {
     assert!(offset_of!(Ban, last_seen_ns) == offset_of!(Entry, last_seen_ns));
     assert!(offset_of!(Ban, flags) == offset_of!(Entry, flags));
     assert!(offset_of!(Ban, scope) == offset_of!(Entry, scope));
+    assert!(offset_of!(Ban, scoped_until_s) == offset_of!(Entry, scoped_until_s));
 };
 
 impl Ban {
@@ -48,10 +60,29 @@ impl Ban {
         self.last_seen_ns.set(now_ns);
     }
 
-    /// Gives it another expiry and other flags, and leaves what it has counted.
+    /// Adds what an older layout's entry has counted.
     #[inline(always)]
-    pub(crate) fn amend(&self, expires_ns: u64, flags: u32) {
-        self.flags.set(flags);
-        self.expires_ns.set(expires_ns);
+    pub(crate) fn carry(&self, packets: u64, bytes: u64) {
+        self.packets.add(packets);
+        self.bytes.add(bytes);
+    }
+
+    /// The index of the ports that it is about beside the ban of every port; 0 where there are none or
+    /// their ban has lapsed.
+    #[inline(always)]
+    pub(crate) fn scope(&self, now_ns: u64) -> u32 {
+        let scope = u32::from(self.scope.get());
+        let until_s = self.scoped_until_s.get();
+        // `SCOPED_PERMANENT` is 136 years.
+        if now_ns < u64::from(until_s) * NS_PER_S { scope } else { 0 }
+    }
+
+    /// Gives it other expiries, flags and scope, and leaves what it has counted.
+    #[inline(always)]
+    pub(crate) fn amend(&self, amended: &Amended) {
+        self.flags.set(amended.flags);
+        self.scoped_until_s.set(amended.scoped_until_s);
+        self.scope.set(amended.scope);
+        self.expires_ns.set(amended.expires_ns);
     }
 }

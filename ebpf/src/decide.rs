@@ -1,11 +1,13 @@
 //! Whether a packet is dropped.
 
+use ravelin_common::destination::Destination;
 use ravelin_common::packet::{Ipv6, Packet};
 use ravelin_common::prefilter::Bit;
 use ravelin_common::{Reason, Settings};
 
 use crate::ban::Ban;
 use crate::cpu::Cpu;
+use crate::frame::XdpFrame;
 use crate::maps;
 use crate::prefix::Prefix;
 
@@ -24,43 +26,67 @@ pub(crate) struct Hit {
 
 /// Decides about a packet.
 #[inline(always)]
-pub(crate) fn decide(packet: Packet<'_>, settings: &Settings) -> Verdict {
+pub(crate) fn decide(frame: &XdpFrame, packet: Packet<'_>, settings: &Settings) -> Verdict {
     match packet {
-        Packet::V4(packet) => judge(&V4(packet.source()), settings.nets_v4 != 0),
-        Packet::V6(packet) => judge(&V6::from(packet), settings.nets_v6 != 0),
+        Packet::V4(v4) => judge(&V4(v4.source()), settings.nets_v4 != 0, frame, packet),
+        Packet::V6(v6) => judge(&V6::from(v6), settings.nets_v6 != 0, frame, packet),
     }
 }
 
-/// Asks for the exact ban first, then for the longest prefix: a lapsed exact ban hides no prefix.
+/// Asks for the exact ban first, then for the longest prefix: an exact ban that has lapsed, or that is
+/// of other ports, hides no prefix.
 #[inline(always)]
-fn judge<S: Source>(source: &S, nets: bool) -> Verdict {
+fn judge<S: Source>(source: &S, nets: bool, frame: &XdpFrame, packet: Packet<'_>) -> Verdict {
     let mut reason = Reason::PassedMiss;
     if let Some(ban) = source.ban() {
-        if let Some(verdict) = enforce(ban, S::DROPPED, source) {
-            return verdict;
+        match enforce(ban, S::DROPPED, source, frame, packet) {
+            Ok(verdict) => return verdict,
+            Err(passed) => reason = passed,
         }
-        reason = Reason::PassedExpired;
     }
     if nets && let Some(ban) = source.net() {
-        if let Some(verdict) = enforce(ban, S::DROPPED_NET, source) {
-            return verdict;
+        match enforce(ban, S::DROPPED_NET, source, frame, packet) {
+            Ok(verdict) => return verdict,
+            Err(passed) => reason = passed,
         }
-        reason = Reason::PassedExpired;
     }
     Verdict { reason, hit: None }
 }
 
-/// What `ban` means for a packet from `source`; nothing if it has lapsed.
+/// What `ban` means for a packet from `source`; why it means nothing, if so.
 #[inline(always)]
-fn enforce<S: Source>(ban: &'static Ban, reason: Reason, source: &S) -> Option<Verdict> {
-    let cpu = Cpu::current()?;
+fn enforce<S: Source>(
+    ban: &'static Ban,
+    reason: Reason,
+    source: &S,
+    frame: &XdpFrame,
+    packet: Packet<'_>,
+) -> Result<Verdict, Reason> {
+    let cpu = Cpu::current().ok_or(Reason::PassedMiss)?;
     if !ban.holds(cpu.now_ns()) {
-        return None;
+        let scope = ban.scope(cpu.now_ns());
+        if scope == 0 {
+            return Err(Reason::PassedExpired);
+        }
+        if !bound_for(scope, &frame.from(packet), packet) {
+            return Err(Reason::PassedOtherPort);
+        }
     }
     if source.unbannable() || (ban.holds_allowed() && source.allowed()) {
-        return Some(Verdict { reason: Reason::PassedAllowed, hit: None });
+        return Ok(Verdict { reason: Reason::PassedAllowed, hit: None });
     }
-    Some(Verdict { reason, hit: Some(Hit { ban, cpu }) })
+    Ok(Verdict { reason, hit: Some(Hit { ban, cpu }) })
+}
+
+/// Whether a packet is bound for a port of this scope, or hides where it is bound for.
+#[inline(always)]
+fn bound_for(scope: u32, bytes: &XdpFrame, packet: Packet<'_>) -> bool {
+    let Some(scope) = maps::SCOPES.get(scope) else { return false };
+    match Destination::of(packet, bytes) {
+        Destination::Port(port) => scope.contains(port),
+        Destination::Portless => false,
+        Destination::Unknown => !scope.is_empty(),
+    }
 }
 
 /// A source address, with what the maps of its family say about it.

@@ -13,6 +13,7 @@
 mod amend;
 mod announce;
 mod ban;
+mod carry;
 mod count;
 mod cpu;
 mod decide;
@@ -44,7 +45,7 @@ fn ravelin(ctx: XdpContext) -> u32 {
         Err(NoPacket::NotIp) => return pass(Reason::PassedNotIp),
         Err(NoPacket::Malformed) => return pass(Reason::PassedMalformed),
     };
-    let Verdict { reason, hit } = decide::decide(packet, settings);
+    let Verdict { reason, hit } = decide::decide(&frame, packet, settings);
     trace::decided(&ctx, packet, reason);
     let Some(Hit { ban, cpu }) = hit else { return pass(reason) };
 
@@ -65,6 +66,12 @@ fn pass(reason: Reason) -> u32 {
 #[xdp]
 fn amend(ctx: XdpContext) -> u32 {
     amend::amend(&XdpFrame::new(&ctx))
+}
+
+/// What userspace runs to bring over what an older layout has counted; never attached.
+#[xdp]
+fn carry(ctx: XdpContext) -> u32 {
+    carry::carry(&XdpFrame::new(&ctx))
 }
 
 /// Some helpers, `bpf_trace_printk` among them, are for GPL-compatible programs only.

@@ -3,6 +3,7 @@
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
+use ravelin_common::scope::{self, Scope};
 use ravelin_common::{Reason, Settings, prefilter};
 
 use crate::ban::Ban;
@@ -11,7 +12,7 @@ use crate::cpu::Cpu;
 /// Entries of an exact map unless userspace says otherwise (`ban.max`).
 const BANS: usize = 1 << 20;
 /// Entries of a trie. Prefixes are few; what comes in thousands are addresses.
-const NETS: usize = 1 << 16;
+const NETS: usize = 1 << 17;
 const ALLOWED: usize = 1 << 14;
 /// Only userspace inserts, so nothing is allocated in the fast path, and a million free slots needn't
 /// be paid for.
@@ -36,6 +37,8 @@ pub(crate) static PREFILTER: Array<
     { prefilter::WORDS as usize },
     { BPF_F_MMAPABLE as usize },
 > = Array::new();
+#[btf_map]
+pub(crate) static SCOPES: Array<Scope, { scope::SCOPES as usize }> = Array::new();
 #[btf_map]
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]

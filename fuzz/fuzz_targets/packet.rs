@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
+use ravelin_common::destination::Destination;
 use ravelin_common::packet::Packet;
 
 #[path = "../../tests/src/oracle.rs"]
@@ -24,6 +25,8 @@ fuzz_target!(|frame: &[u8]| {
     };
     let offset = start.addr() - frame.as_ptr().addr();
     assert!([14, 18, 22].contains(&offset) && offset + header_len <= frame.len());
+    let destination = Destination::of(packet, &frame[offset..]);
+    assert_eq!(oracle::destination(frame), Ok((offset, destination)));
     let source = match packet.source() {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),

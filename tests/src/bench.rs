@@ -1,8 +1,30 @@
 //! Measurements, each made beside what it is compared with.
 
+pub mod contention;
 pub mod cost;
+pub mod drops;
+pub mod pieces;
+// The chart of the other bench.
+#[path = "../../xtask/src/bench/plot.rs"]
+mod plot;
+pub mod report;
 
-/// Ten trials of something.
+/// All that `cargo xtask bench datapath` measures.
+#[derive(Debug, serde::Serialize)]
+pub struct Datapath {
+    /// On which machine, and when.
+    pub machine: String,
+    /// What the program costs a packet.
+    pub cost: cost::Costs,
+    /// Of what that is made up.
+    pub pieces: Vec<pieces::Piece>,
+    /// What it costs that counters are exact; nothing where there is one CPU only.
+    pub contention: Option<Vec<contention::Contention>>,
+    /// How many packets are dropped, and by whom.
+    pub flooded: drops::Flooded,
+}
+
+/// Some trials of something.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Spread {
     /// The middle one (the mean of the two).

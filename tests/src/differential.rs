@@ -9,6 +9,7 @@ mod frames;
 
 use std::collections::BTreeMap;
 
+use ravelin_common::destination::Destination;
 use ravelin_common::packet::{NoPacket, Packet};
 use ravelin_common::{Reason, Settings};
 
@@ -61,7 +62,7 @@ pub fn compare(seed: u64, at_least: usize) -> Compared {
             }
             in_round += 1;
             let verdict = match expected {
-                Ok(source) => bans.judge(source),
+                Ok(source) => bans.judge(source, compare_destination(&frame)),
                 Err(NoPacket::NotIp) => Verdict::pass(Reason::PassedNotIp),
                 Err(NoPacket::Malformed) => Verdict::pass(Reason::PassedMalformed),
             };
@@ -84,6 +85,15 @@ pub fn compare(seed: u64, at_least: usize) -> Compared {
         assert_eq!((entry.packets, entry.bytes), expected, "packets and bytes of {ban}");
     }
     compared
+}
+
+/// What the oracle says of where a frame is bound for, after the parser has said the same.
+fn compare_destination(frame: &[u8]) -> Destination {
+    let (start, expected) = oracle::destination(frame).expect("it has a source");
+    let packet = Packet::parse(frame).expect("it has a source");
+    let found = Destination::of(packet, &frame[start..]);
+    assert!(found == expected, "destination: {found:?}, oracle: {expected:?}: {frame:02x?}");
+    expected
 }
 
 /// Runs frames that are all expected to have the same reason: the counters, read once, then say of each

@@ -25,6 +25,7 @@ mod process;
 mod ravelin;
 mod server;
 mod sshd;
+pub mod submission;
 mod suricata;
 mod visitor;
 mod wait;

@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod conformance;
 pub mod differential;
 pub mod lab;
+pub mod month;
 pub mod netns;
 pub mod oracle;
 pub mod scenario;

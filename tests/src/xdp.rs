@@ -12,6 +12,7 @@ use aya::programs::{TestRun as _, TestRunOptions, TestRunResult, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use ravelin_common::amendment::{AMENDED, Amendment, NO_SUCH_ENTRY, Table};
 use ravelin_common::prefilter::Bit;
+use ravelin_common::scope::{PortRange, Scope};
 use ravelin_common::{DropEvent, Entry, PERMANENT, Reason, Settings, map, program};
 
 /// What the program says about a frame: `enum xdp_action` of `linux/bpf.h`.
@@ -126,6 +127,16 @@ impl Program {
         }
     }
 
+    /// Writes a set of ports, first and last each.
+    pub fn scope(&mut self, index: u32, ports: &[(u16, u16)]) {
+        let mut scope = Scope::default();
+        for (range, (first, last)) in scope.ranges.iter_mut().zip(ports) {
+            *range = PortRange { first: *first, last: *last };
+        }
+        let mut map = Array::<_, Scope>::try_from(self.map_mut(map::SCOPES)).unwrap();
+        map.set(index, scope, 0).unwrap();
+    }
+
     /// Bans an address or prefix for good.
     pub fn ban_for_good(&mut self, net: &str) {
         self.ban(net, PERMANENT_ENTRY).unwrap();
@@ -217,8 +228,15 @@ impl Program {
 }
 
 /// A ban that never lapses and has no hits yet.
-pub const PERMANENT_ENTRY: Entry =
-    Entry { expires_ns: PERMANENT, packets: 0, bytes: 0, last_seen_ns: 0, flags: 0, scope: 0 };
+pub const PERMANENT_ENTRY: Entry = Entry {
+    expires_ns: PERMANENT,
+    packets: 0,
+    bytes: 0,
+    last_seen_ns: 0,
+    flags: 0,
+    scope: 0,
+    scoped_until_s: 0,
+};
 
 /// The drop events of a program.
 pub struct Events(RingBuf<MapData>);

@@ -16,7 +16,7 @@ fn a_million_frames_have_the_verdict_that_the_model_gives() {
     let compared = compare(seed, 1_000_000);
     println!("{compared:?}");
     // What isn't hit isn't tested.
-    assert_eq!(compared.reasons.len(), 9, "{compared:?}");
+    assert_eq!(compared.reasons.len(), 10, "{compared:?}");
     for (reason, count) in &compared.reasons {
         assert!(*count > 1_000, "only {count} frames were `{reason}`");
     }

@@ -56,7 +56,8 @@ fn examples_of_the_rule_language_run() {
     assert!(examples.len() >= 2, "{} examples", examples.len());
     for example in examples {
         // As an admin has them: beside those that ship.
-        let file = std::env::temp_dir().join(format!("ravelin-example-{}.yaml", std::process::id()));
+        let file =
+            std::env::temp_dir().join(format!("ravelin-example-{}.yaml", std::process::id()));
         std::fs::write(&file, &example).expect("a temporary file can be written");
         let loaded = Packs::load(true, std::slice::from_ref(&file));
         std::fs::remove_file(&file).expect("it can be removed");

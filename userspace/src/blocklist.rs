@@ -5,7 +5,7 @@
 //!
 //! | pinned | by |
 //! |---|---|
-//! | `<bpf_dir>/v1/BANS_V4` and the other maps of [`ravelin_common::map`] | layout version |
+//! | `<bpf_dir>/v2/BANS_V4` and the other maps of [`ravelin_common::map`] | layout version |
 //! | `<bpf_dir>/links/<interface>` (dots as `%2E`) | interface |
 //!
 //! It is synchronous and has no thread: one engine owns it.
@@ -17,32 +17,38 @@ mod bans;
 mod clock;
 mod error;
 mod events;
+mod extent;
 mod lapses;
 mod maps;
 mod nets;
 mod pinned;
 mod pins;
 mod place;
+mod placement;
 mod restore;
+mod scopes;
 mod stock;
 mod sweep;
 mod sys;
+mod takeover;
 
 use std::path::PathBuf;
 
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
-use ravelin_common::program::{AMEND, RAVELIN};
+use ravelin_common::program::{AMEND, CARRY, RAVELIN};
 use ravelin_common::{Entry, FLAG_HOLDS_ALLOWED, Reason, Settings, map};
 
 use self::allow::Allow;
 use self::attach::describe;
+use self::extent::Extent;
 use self::lapses::Lapses;
 use self::maps::Maps;
 use self::nets::Nets;
 use self::pins::Pins;
+use self::takeover::Older;
 use crate::config::XdpMode;
-use crate::event::Target;
+use crate::event::{Ports, Target};
 
 pub use self::allow::AllowOutcome;
 pub use self::attach::{Attached, Mode};
@@ -51,7 +57,7 @@ pub use self::clock::{Clock, Expiry};
 pub use self::error::{AttachError, BlocklistError};
 pub use self::events::{DropEvents, ProgramLog};
 pub use self::pinned::{Pinned, detach};
-pub use self::restore::Restored;
+pub use self::restore::{Restored, Wanted};
 
 /// What [`Blocklist::open`] needs to know.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -86,15 +92,22 @@ pub struct Opened {
     pub refused: Vec<AttachError>,
     /// Interfaces that are no longer asked for and have been let go.
     pub released: Vec<String>,
+    /// There were maps of an older layout: true where they are taken over and gone, false where their
+    /// program still runs on an interface that refused ours; the next start tries again.
+    pub taken_over: Option<bool>,
 }
 
 /// A ban as the kernel has it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct KernelBan {
     /// Address or prefix.
     pub target: Target,
-    /// When it lapses.
+    /// When it lapses, all of it.
     pub expires: Expiry,
+    /// The ports that are banned until then; `None`: every one.
+    pub ports: Option<Ports>,
+    /// Every port is banned until this earlier moment.
+    pub every_port_until: Option<Expiry>,
     /// Packets dropped by it.
     pub packets: u64,
     /// Bytes dropped by it, from the Ethernet header on.
@@ -106,10 +119,15 @@ pub struct KernelBan {
 }
 
 impl KernelBan {
-    fn new(target: Target, entry: &Entry) -> Self {
+    /// `extent`: what is banned; of the entry come the counts.
+    fn new(target: Target, entry: &Entry, extent: Extent) -> Self {
+        let expires = extent.last();
+        let outlasting = extent.scoped.filter(|(_, until)| extent.every < Some(*until));
         Self {
             target,
-            expires: Expiry::from_ns(entry.expires_ns),
+            expires,
+            every_port_until: extent.every.filter(|_| outlasting.is_some()),
+            ports: outlasting.map(|(ports, _)| ports),
             packets: entry.packets,
             bytes: entry.bytes,
             last_seen_ns: (entry.last_seen_ns != 0).then_some(entry.last_seen_ns),
@@ -190,17 +208,23 @@ impl Blocklist {
     pub fn open(options: &Options) -> Result<(Self, Opened), BlocklistError> {
         let pins = Pins::prepare(&options.bpf_dir)?;
         maps::check_pinned(&pins)?;
-        let found_maps = pins.map(map::BANS_V4).exists();
+        let older = Older::open(&pins)?;
+        let found_maps = older.is_some() || pins.map(map::BANS_V4).exists();
 
-        let mut ebpf = load(&pins, options.max)?;
+        let room = older.as_ref().map_or(Ok(0), Older::largest)?;
+        let mut ebpf = load(&pins, options.max.max(room))?;
         let mut take = |name: &'static str| {
             ebpf.take_map(name)
                 .ok_or_else(|| BlocklistError::Object { what: format!("map `{name}`") })
         };
-        let maps = Maps::assemble(&mut take)?;
+        let mut maps = Maps::assemble(&mut take)?;
         let events = maps::events(&mut take)?;
-        let settings =
+        let mut settings =
             Settings { events_per_second: options.events_per_second, ..maps.settings()? };
+        if let Some(older) = &older {
+            older.fill(&mut maps)?;
+            settings.off = settings.off.max(older.off()?);
+        }
         let mut blocklist = Self {
             ebpf,
             pins,
@@ -226,6 +250,7 @@ impl Blocklist {
             .iter()
             .filter_map(|interface| blocklist.attach(interface).err())
             .collect();
+        let taken_over = older.map(|older| blocklist.finish_takeover(older)).transpose()?;
         let kept = blocklist.maps.max_entries(map::BANS_V4)?;
         let opened = Opened {
             adopted: found_maps.then(|| blocklist.len()),
@@ -234,6 +259,7 @@ impl Blocklist {
             panic: blocklist.settings.off == PANIC,
             refused,
             released,
+            taken_over,
         };
         Ok((blocklist, opened))
     }
@@ -347,7 +373,11 @@ fn load(pins: &Pins, max: u32) -> Result<Ebpf, BlocklistError> {
         hint: hint(&error),
         reason: describe(&error),
     })?;
-    for (name, what) in [(RAVELIN, "the XDP program"), (AMEND, "the amending program")] {
+    for (name, what) in [
+        (RAVELIN, "the XDP program"),
+        (AMEND, "the amending program"),
+        (CARRY, "the carrying program"),
+    ] {
         program(&mut ebpf, name)?.load().map_err(|error| BlocklistError::Load {
             what,
             hint: hint(&error),

@@ -133,11 +133,13 @@ pub enum Format {
     SuricataFast,
     /// Suricata's eve.json.
     SuricataEve,
+    /// Access logs of web servers, common or combined.
+    Plain,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Syslog, Self::SuricataFast, Self::SuricataEve];
+    pub const ALL: [Self; 4] = [Self::Syslog, Self::SuricataFast, Self::SuricataEve, Self::Plain];
 
     /// Its name in configuration, packs and output: `suricata-fast`.
     pub const fn as_str(self) -> &'static str {
@@ -145,6 +147,7 @@ impl Format {
             Self::Syslog => "syslog",
             Self::SuricataFast => "suricata-fast",
             Self::SuricataEve => "suricata-eve",
+            Self::Plain => "plain",
         }
     }
 }
@@ -168,7 +171,7 @@ impl FromStr for Format {
 
 /// A name that no format has.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("expected the format syslog, suricata-fast or suricata-eve, got `{name}`")]
+#[error("expected the format syslog, suricata-fast, suricata-eve or plain, got `{name}`")]
 pub struct UnknownFormat {
     /// What was given.
     pub name: String,
@@ -225,8 +228,38 @@ pub struct MailConfig {
     pub relay: String,
     /// The relay password's file.
     pub password_file: Option<PathBuf>,
+    /// Certificates of the authorities that relay and webhook are verified by, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// `https://` or `http://`: what is mailed is posted there too.
+    pub webhook: Option<String>,
+    /// How the webhook wants it.
+    pub webhook_style: WebhookStyle,
+    /// The webhook's token: in place of `{secret}` in its URL, otherwise as `Authorization: Bearer`.
+    pub webhook_secret_file: Option<PathBuf>,
     /// Mails an hour; above it, one digest.
     pub per_hour: u32,
+}
+
+/// What a webhook understands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WebhookStyle {
+    /// `{"text": ...}`: Slack, Mattermost, Rocket.Chat, Google Chat.
+    Chat,
+    /// ntfy's `topic`, `title`, `message`, `priority`; the topic is the end of the URL.
+    Ntfy,
+}
+
+impl WebhookStyle {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Chat, Self::Ntfy];
+
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Ntfy => "ntfy",
+        }
+    }
 }
 
 impl Default for BanConfig {
@@ -258,6 +291,10 @@ impl Default for MailConfig {
             from: sender(rustix::system::uname().nodename().to_str().unwrap_or_default()),
             relay: "smtp://localhost:25".to_owned(),
             password_file: None,
+            ca_file: None,
+            webhook: None,
+            webhook_style: WebhookStyle::Chat,
+            webhook_secret_file: None,
             per_hour: 4,
         }
     }

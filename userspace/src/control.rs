@@ -11,8 +11,8 @@ mod wire;
 pub use self::client::{ClientError, request};
 pub use self::server::{Asked, ServerError, bind, serve};
 pub use self::wire::{
-    AllowedEntry, HealthItem, InterfaceStatus, ListedBan, MailStatus, PacketStatus, Request,
-    Response, Shown, SourceStatus, State, Status,
+    AllowedEntry, HealthItem, InterfaceStatus, ListedBan, ListedPorts, MailStatus, PacketStatus,
+    Request, Response, Shown, SourceStatus, State, Status,
 };
 
 use std::path::{Path, PathBuf};

@@ -40,12 +40,12 @@ use self::pipeline::{Command, Enforcement, Parts, Pipeline};
 use self::reload::{Job, Reloader};
 use self::sources::Sources;
 use self::surroundings::Surroundings;
-use crate::blocklist::{Blocklist, BlocklistError, Options as BlocklistOptions, Pinned};
+use crate::blocklist::{self, Blocklist, BlocklistError, Options as BlocklistOptions, Pinned};
 use crate::config::{self, Config, ConfigError, Loaded, Mode};
 use crate::control::{self, Request, ServerError};
 use crate::engine::Engine;
 use crate::host::{self, HostError, Watch};
-use crate::mail::{Courier, MailHealth, Policy as MailPolicy};
+use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy};
 use crate::policy::SuricataProof;
 use crate::rules::{PackErrors, Packs};
 use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
@@ -210,7 +210,8 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let (couriers, new_couriers) = mpsc::unbounded_channel();
     // The receiver is there.
     drop(couriers.send(courier));
-    let surroundings = Surroundings::spawn(watch, &config.mail.relay, network, commands.clone());
+    let surroundings =
+        Surroundings::spawn(watch, network::partners(&config.mail), network, commands.clone());
     let pipeline = Pipeline::new(Parts {
         engine,
         enforcement,
@@ -380,12 +381,8 @@ fn enforcement(
     health: &Health,
 ) -> Result<(Enforcement, Option<FromKernel>, bool), DaemonError> {
     if config.mode == Mode::Observe {
-        if !options.dry_run
-            && Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)).is_ok()
-        {
-            tracing::info!(
-                "Mode is observe: the program that is still attached passes everything."
-            );
+        if !options.dry_run {
+            pass_everything(config)?;
         }
         return Ok((Enforcement::Observe, None, false));
     }
@@ -426,6 +423,13 @@ fn enforcement(
             ),
         );
     }
+    match opened.taken_over {
+        Some(true) => tracing::info!("Took over the bans and counts of an older version."),
+        Some(false) => tracing::warn!(
+            "An older version's program still runs on an interface that refuses ours; the next start tries again."
+        ),
+        None => {}
+    }
     for released in &opened.released {
         tracing::info!(interface = released, "Let go: it is no longer configured.");
     }
@@ -438,6 +442,24 @@ fn enforcement(
     let log = blocklist.program_log();
     let drops = blocklist.drop_events().map(|drops| FromKernel { drops, log });
     Ok((Enforcement::Kernel(Box::new(blocklist)), drops, opened.panic))
+}
+
+/// Nothing that an earlier daemon has left attached drops anything while we only observe.
+fn pass_everything(config: &Config) -> Result<(), DaemonError> {
+    match Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)) {
+        Ok(()) => {
+            tracing::info!(
+                "Mode is observe: the program that is still attached passes everything."
+            );
+        }
+        Err(BlocklistError::OlderLayout { .. }) => {
+            let interfaces = blocklist::detach(&config.bpf_dir)?;
+            tracing::info!(?interfaces, "Mode is observe: the older version's program is off.");
+        }
+        // Most often there is none.
+        Err(_) => {}
+    }
+    Ok(())
 }
 
 /// What `status` says of a fallback.
@@ -454,7 +476,7 @@ fn courier(
     writer: &Writer,
     health: &Health,
 ) -> (Option<Courier>, watch::Receiver<MailHealth>) {
-    if config.mail.to.is_empty() {
+    if Channel::of(&config.mail).is_empty() {
         // No mail, as configured.
         return (None, watch::channel(MailHealth::default()).1);
     }

@@ -6,6 +6,7 @@
 
 mod address;
 mod fields;
+mod ports;
 mod target;
 mod time;
 mod word;
@@ -20,6 +21,7 @@ pub use self::fields::Fields;
 pub(crate) use self::fields::{
     CAPTURES, Capture, CaptureKind, Captures, SURICATA_FIELDS, Slots, UNSET,
 };
+pub use self::ports::{Ports, PortsError};
 pub use self::target::{Prefixes, Target, TargetError, canonical};
 pub use self::time::Timestamp;
 pub(crate) use self::word::position;
@@ -55,6 +57,8 @@ pub struct Record<'l> {
 pub enum Body<'l> {
     /// Free text, to be recognised by a pack's patterns.
     Message(&'l [u8]),
+    /// A line of an access log, whole, to be recognised by the patterns of packs that read such.
+    Access(&'l [u8]),
     /// An alert by Suricata, already in fields.
     Suricata(Box<SuricataAlert<'l>>),
 }
@@ -247,6 +251,8 @@ pub struct RuleHead {
     pub mail: Option<bool>,
     /// A ttl of its own.
     pub ttl: Option<Duration>,
+    /// The ports that its bans are about; unset: every one.
+    pub ports: Option<Ports>,
     /// The pack is in mode observe.
     pub observe: bool,
     /// A ban by this rule is about the offender's network.
@@ -326,6 +332,8 @@ pub struct BanOrder {
     pub since: Timestamp,
     /// How long from there.
     pub ttl: Ttl,
+    /// Which of our ports it keeps from the target; `None`: every one.
+    pub ports: Option<Ports>,
     /// Where it comes from.
     pub origin: Origin,
     /// The rule that decided; `None` where the score or a person did.

@@ -9,6 +9,7 @@
 mod corpora;
 mod ietf;
 mod json;
+mod plain;
 mod scan;
 mod stamp;
 mod suricata_eve;
@@ -27,7 +28,8 @@ use crate::event::{Line, Record};
 /// Which format a decoder takes its lines for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Selection {
-    /// Each line tells: `{` begins eve.json, a date with slashes fast.log, all else is syslog.
+    /// Each line tells: `{` begins eve.json, a date with slashes fast.log, an address before a stamp in
+    /// brackets an access log, all else is syslog.
     #[default]
     Auto,
     /// This one.
@@ -127,6 +129,7 @@ impl Decoder {
             Format::Syslog => Ok(syslog::decode(&mut self.stamps, line)),
             Format::SuricataFast => suricata_fast::decode(&mut self.stamps, line),
             Format::SuricataEve => suricata_eve::decode(&self.eve, &mut self.stamps, line),
+            Format::Plain => plain::decode(&mut self.stamps, line),
         }
     }
 
@@ -141,6 +144,7 @@ fn detect(bytes: &[u8]) -> Format {
     match bytes.trim_ascii_start() {
         [b'{', ..] => Format::SuricataEve,
         text if suricata_fast::looks_like(text) => Format::SuricataFast,
+        text if plain::looks_like(text) => Format::Plain,
         _ => Format::Syslog,
     }
 }
@@ -169,6 +173,8 @@ mod tests {
             (r#" {"event_type":"flow"}"#, Format::SuricataEve),
             ("2024-05-01T10:00:00Z web1 su: x", Format::Syslog),
             ("05/14 is no date", Format::Syslog),
+            (r#"192.0.2.1 - - [23/Nov/2026:10:00:00 +0000] "GET /""#, Format::Plain),
+            ("192.0.2.1 is no log", Format::Syslog),
         ] {
             let _outcome = decoder.decode(line(text.as_bytes()));
             assert_eq!(decoder.last_format(), Some(format), "{text}");
@@ -177,7 +183,7 @@ mod tests {
 
     #[test]
     fn selection_reads_what_it_prints() {
-        for name in ["auto", "syslog", "suricata-fast", "suricata-eve"] {
+        for name in ["auto", "syslog", "suricata-fast", "suricata-eve", "plain"] {
             assert_eq!(name.parse::<Selection>().unwrap().to_string(), name);
         }
         assert!("fast.log".parse::<Selection>().unwrap_err().to_string().contains("suricata-fast"));
@@ -185,7 +191,7 @@ mod tests {
 
     #[test]
     fn blank_lines_are_nothing_in_every_format() {
-        for name in ["auto", "syslog", "suricata-fast", "suricata-eve"] {
+        for name in ["auto", "syslog", "suricata-fast", "suricata-eve", "plain"] {
             let mut decoder = Decoder::new(name.parse().unwrap(), TimeZone::UTC);
             for blank in ["", " ", "\t  "] {
                 assert_eq!(decoder.decode(line(blank.as_bytes())).unwrap_err(), Undecodable::Empty);
@@ -200,7 +206,7 @@ mod tests {
     }
 
     fn decode_with_all(bytes: &[u8], arrived: i64) {
-        for name in ["auto", "syslog", "suricata-fast", "suricata-eve"] {
+        for name in ["auto", "syslog", "suricata-fast", "suricata-eve", "plain"] {
             let mut decoder =
                 Decoder::new(name.parse().unwrap(), TimeZone::get("Europe/Berlin").unwrap());
             let line = Line { bytes, arrived: Timestamp::from_micros(arrived) };
@@ -211,7 +217,7 @@ mod tests {
             for part in [record.host, record.program].into_iter().flatten() {
                 assert!(lies_in(part, bytes));
             }
-            if let Body::Message(message) = record.body {
+            if let Body::Message(message) | Body::Access(message) = record.body {
                 assert!(lies_in(message, bytes));
             }
             assert!(record.repeated >= 1);

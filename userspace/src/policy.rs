@@ -14,7 +14,8 @@
 //! 3. `unproven`, `observe`: the event is good, but the count or score isn't without evidence that may
 //!    not ban, or the rule is in a pack in mode observe
 //! 4. `private`
-//! 5. `already`: a ban of it, or of a prefix around it, stands
+//! 5. `already`: a ban of it, or of a prefix around it, stands, of at least the ports that this one
+//!    would be about
 //! 6. `observe`: the mode of the whole
 //! 7. `rate`: last, so that only bans that would be made use it up
 //!
@@ -250,7 +251,8 @@ impl Policy {
                 },
             }
         }
-        if self.is_banned(target, time) {
+        let ports = alert.and_then(|alert| alert.rule.ports.as_ref());
+        if self.record.standing(target, ports, time).is_some() {
             return Verdict::Withheld(Withheld::Already);
         }
         if self.mode == Mode::Observe {
@@ -277,7 +279,8 @@ impl Policy {
         while self.pace.waiting() > 0 && self.pace.take(now) {
             let order = std::iter::from_fn(|| self.pace.next()).find(|order| {
                 let lapsed = order.expires().is_some_and(|expires| expires <= now);
-                let banned = self.record.standing(order.target, now).is_some();
+                let ports = order.ports.as_ref();
+                let banned = self.record.standing(order.target, ports, now).is_some();
                 !lapsed && !banned && self.allow.covers(order.target).is_none()
             });
             match order {
@@ -288,14 +291,14 @@ impl Policy {
         released
     }
 
-    /// Whether a ban of all of `target` stands, its own or a wider one.
+    /// Whether a ban of every port of all of `target` stands, its own or a wider one.
     pub fn is_banned(&self, target: Target, time: Timestamp) -> bool {
-        self.record.standing(target, time).is_some()
+        self.record.standing(target, None, time).is_some()
     }
 
-    /// A ban of a wider prefix that holds all of `target`: lifting its own wouldn't free it.
+    /// A ban of every port of a wider prefix that holds all of `target`: lifting its own wouldn't free it.
     pub fn wider_ban(&self, target: Target, time: Timestamp) -> Option<Target> {
-        self.record.wider(target, time)
+        self.record.wider(target, None, time)
     }
 
     /// Which ban of this target the next one would be, from 1: what a [`BanOrder`] by hand says.
@@ -428,6 +431,8 @@ impl Policy {
             target,
             since: time,
             ttl,
+            // The score sums up what was done to different services: it is about all of them.
+            ports: alert.and_then(|alert| alert.rule.ports.clone()),
             origin: Origin::Rule,
             rule: alert.map(|alert| alert.rule.id),
             level: alert.map(|alert| alert.rule.level),

@@ -53,7 +53,7 @@ macro_rules! shipped {
 }
 
 /// The packs inside the binary, in order.
-const BUILTIN: [Shipped; 28] = [
+const BUILTIN: [Shipped; 30] = [
     shipped!("suricata"),
     shipped!("sshd"),
     shipped!("pam"),
@@ -78,10 +78,12 @@ const BUILTIN: [Shipped; 28] = [
     shipped!("postgresql"),
     shipped!("proftpd"),
     shipped!("pure-ftpd"),
+    shipped!("ravelin"),
     shipped!("roundcube"),
     shipped!("shadow"),
     shipped!("vaultwarden"),
     shipped!("vsftpd"),
+    shipped!("web-access"),
 ];
 
 impl Shipped {

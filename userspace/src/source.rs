@@ -52,7 +52,7 @@ impl LineCap {
     /// What a format's lines may measure: eve.json carries payloads, the others are text.
     pub const fn of(format: Format) -> Self {
         match format {
-            Format::Syslog | Format::SuricataFast => Self::TEXT,
+            Format::Syslog | Format::SuricataFast | Format::Plain => Self::TEXT,
             Format::SuricataEve => Self::EVE,
         }
     }

@@ -16,6 +16,8 @@ use crate::cargo::{quietly, root};
 
 const TARGET: &str = "bpfel-unknown-none";
 const CRATE: &str = "ravelin-ebpf";
+/// The program in pieces, for the bench.
+const VARIANTS: &str = "ravelin-ebpf-variants";
 /// What the object is built from.
 const SOURCES: [&str; 6] = [
     "common",
@@ -46,8 +48,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let toolchain = Toolchain::find_or_install()?;
     eprintln!("Building the XDP program with {toolchain}");
-    let built = build(&toolchain, workspace, args.debug)?;
+    let built = build(&toolchain, workspace, CRATE, args.debug)?;
     publish(&built, &object)
+}
+
+/// Builds the program in pieces, for the bench, into target/bpf/variants.bpf.o.
+pub(crate) fn variants() -> Result<()> {
+    let workspace = root();
+    let object = workspace.join("target/bpf/variants.bpf.o");
+    if up_to_date(&object, workspace, false)? {
+        return Ok(());
+    }
+    let toolchain = Toolchain::find_or_install()?;
+    eprintln!("Building the XDP program in pieces with {toolchain}");
+    publish(&build(&toolchain, workspace, VARIANTS, false)?, &object)
 }
 
 /// Whether the object is of the wanted kind and newer than everything it is built from.
@@ -83,13 +97,14 @@ fn modified(path: &Path) -> Result<SystemTime> {
         .with_context(|| format!("failed to read the time of {path:?}"))
 }
 
-/// Runs cargo; gives the path of what it built.
-fn build(toolchain: &Toolchain, workspace: &Path, debug: bool) -> Result<PathBuf> {
+/// Runs cargo; gives the path of the binary that it built.
+fn build(toolchain: &Toolchain, workspace: &Path, binary: &str, debug: bool) -> Result<PathBuf> {
     let directory = workspace.join("target/bpf/build");
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(workspace)
         .args(["build", "--locked", "--release", "--package", CRATE, "--target", TARGET])
+        .args(["--bin", binary])
         .arg("--target-dir")
         .arg(&directory)
         // bpf-linker optimises across crates itself.
@@ -104,7 +119,7 @@ fn build(toolchain: &Toolchain, workspace: &Path, debug: bool) -> Result<PathBuf
         cargo.args(["--features", "log"]);
     }
     quietly(&mut cargo)?;
-    Ok(directory.join(TARGET).join("release").join(CRATE))
+    Ok(directory.join(TARGET).join("release").join(binary))
 }
 
 /// Flags as `CARGO_ENCODED_RUSTFLAGS` wants them: a path may have spaces.

@@ -8,6 +8,7 @@ mod cargo;
 mod conformance;
 mod demo;
 mod kernels;
+mod month;
 mod provision;
 mod run;
 mod test;
@@ -34,6 +35,7 @@ enum Task {
     Demo(demo::Args),
     Test(test::Args),
     Conformance(conformance::Args),
+    Month(month::Args),
     Bench(bench::Args),
 }
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Conformance(args) => conformance::run(&args),
+        Task::Month(args) => month::run(&args),
         Task::Bench(args) => bench::run(&args),
     };
     match done {

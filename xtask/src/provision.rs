@@ -18,16 +18,27 @@ struct Package {
     service: Option<&'static str>,
 }
 
-const LAB: [Package; 9] = [
+const LAB: [Package; 10] = [
     Package { name: "suricata", program: "suricata", service: Some("suricata") },
     Package { name: "nginx", program: "nginx", service: Some("nginx") },
     Package { name: "postfix", program: "postfix", service: Some("postfix") },
+    Package { name: "sasl2-bin", program: "saslpasswd2", service: Some("saslauthd") },
     Package { name: "openssh-server", program: "sshd", service: Some("ssh") },
     Package { name: "rsyslog", program: "rsyslogd", service: Some("rsyslog") },
     Package { name: "openssh-client", program: "ssh", service: None },
     Package { name: "nmap", program: "nmap", service: None },
     Package { name: "iproute2", program: "ip", service: None },
     Package { name: "iputils-ping", program: "ping", service: None },
+];
+
+/// What `cargo xtask bench datapath` compares with, and what it needs for that.
+const BENCH_DATAPATH: [Package; 6] = [
+    Package { name: "iproute2", program: "ip", service: None },
+    Package { name: "ethtool", program: "ethtool", service: None },
+    Package { name: "nftables", program: "nft", service: None },
+    Package { name: "ipset", program: "ipset", service: None },
+    Package { name: "iptables", program: "iptables", service: None },
+    Package { name: "xdp-tools", program: "xdp-filter", service: None },
 ];
 
 /// Where those packages put their programs.
@@ -78,6 +89,27 @@ pub(crate) fn lab() -> Result<()> {
             package.program,
             PATH.join(", ")
         ),
+    }
+}
+
+/// Installs what the bench compares with, where that is possible: it says itself what it has to leave out.
+pub(crate) fn bench_datapath() {
+    let missing: Vec<&str> = BENCH_DATAPATH
+        .iter()
+        .filter(|package| !package.is_there())
+        .map(|package| package.name)
+        .collect();
+    if missing.is_empty() {
+        return;
+    }
+    let listed = missing.join(" ");
+    if !apt::can_install() {
+        eprintln!("The bench leaves out what this machine lacks (what Debian calls {listed})");
+        return;
+    }
+    eprintln!("Installing what the bench compares with: {listed}");
+    if let Err(error) = apt::install(&missing) {
+        eprintln!("The bench leaves out what can't be installed ({listed}): {error:#}");
     }
 }
 

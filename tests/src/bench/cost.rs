@@ -12,9 +12,9 @@ use std::os::fd::BorrowedFd;
 use anyhow::{Context as _, Result, ensure};
 use ravelin_common::prefilter::{Bit, WORDS};
 use ravelin_common::{Entry, Settings};
-use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::Spread;
+use super::contention::pin;
 use crate::bpf;
 use crate::xdp::{PERMANENT_ENTRY, Program};
 
@@ -141,9 +141,7 @@ const CASES: [Case; 8] = [
 /// # Errors
 /// Where the kernel refuses, or the program gives another verdict than the case is about.
 pub fn measure(cpu: usize, mut progress: impl FnMut(&str)) -> Result<Costs> {
-    let mut cpus = CpuSet::new();
-    cpus.set(cpu);
-    sched_setaffinity(None, &cpus).context("could not pin the measurement to a CPU")?;
+    pin(cpu)?;
 
     let empty = bpf::load_xdp(&bpf::PASS).context("could not load the empty program")?;
     let empty = std::os::fd::AsFd::as_fd(&empty);
@@ -193,6 +191,11 @@ pub fn measure(cpu: usize, mut progress: impl FnMut(&str)) -> Result<Costs> {
         empty_random_ns: Spread::of(empty_random),
         costs,
     })
+}
+
+/// A banned source and a frame of it.
+pub fn hit() -> ([u8; 4], Vec<u8>) {
+    (banned_v4(0).octets(), v4(banned_v4(0)))
 }
 
 /// Nanoseconds a frame.

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ravelin_common::{Entry, FLAG_HOLDS_ALLOWED, PERMANENT, Reason};
+use ravelin_common::destination::Destination;
+use ravelin_common::{Entry, FLAG_HOLDS_ALLOWED, PERMANENT, Reason, SCOPED_PERMANENT};
 
 use crate::xdp::{PERMANENT_ENTRY, Program};
 
@@ -44,9 +45,17 @@ enum Kind {
     Lapsed,
     /// It holds, and the allow list is asked.
     HoldsAllowed,
+    /// Of the ports of this index of [`SCOPES`], and the allow list is asked.
+    Of(u16),
+    /// Likewise, but it lapsed long ago.
+    LapsedOf(u16),
 }
 
-use Kind::{Holds, HoldsAllowed, Lapsed};
+use Kind::{Holds, HoldsAllowed, Lapsed, LapsedOf, Of};
+
+/// Sets of ports, first and last each, by index; the first stands for none, the last is missing in the map.
+const SCOPES: [&[(u16, u16)]; 4] =
+    [&[], &[(25, 25), (465, 465), (8000, 8010)], &[(1, u16::MAX)], &[]];
 
 const BANS: &[(&str, Kind)] = &[
     ("198.51.100.7/32", Holds),
@@ -67,6 +76,20 @@ const BANS: &[(&str, Kind)] = &[
     ("169.254.0.0/17", Holds),
     ("11.0.0.0/8", Holds),
     ("128.0.0.0/1", Lapsed),
+    ("198.51.100.11/32", Of(1)),
+    ("198.51.100.12/32", Of(2)),
+    ("198.51.100.13/32", Of(3)),
+    ("198.51.100.14/32", LapsedOf(1)),
+    ("203.0.113.65/32", Of(1)), // under a prefix that holds for every port
+    ("198.18.0.0/15", Of(1)),
+    ("198.18.0.1/32", Of(1)),  // an allowed address
+    ("169.254.8.8/32", Of(2)), // never
+    ("2001:db8:0:4::/64", Of(1)),
+    ("2001:db8:0:5::/64", LapsedOf(2)),
+    ("2001:db8:0:6::/64", Of(2)),
+    ("2001:db8:1:3::/64", Of(1)), // under a prefix that holds for every port
+    ("2001:db8:6::/48", Of(1)),
+    ("2001:db8:7::7/128", Of(2)),
     ("2001:db8:0:1::/64", Holds),
     ("2001:db8:0:2::/64", Lapsed),
     ("2001:db8:0:3::/64", HoldsAllowed),
@@ -90,6 +113,7 @@ const ALLOWED: &[&str] = &[
     "2001:db8:0:3::/65",
     "2001:db8:3:8000::/49",
     "11.11.11.11/32",
+    "198.18.0.1/32",
 ];
 
 impl Bans {
@@ -108,12 +132,18 @@ impl Bans {
     /// # Panics
     /// Where a map is full.
     pub fn enter_into(&self, program: &mut Program) {
+        for (index, ports) in (0..).zip(SCOPES).skip(1) {
+            program.scope(index, ports);
+        }
         for ban in &self.bans {
-            let entry = Entry {
-                expires_ns: if ban.kind == Lapsed { 1 } else { PERMANENT },
-                flags: if ban.kind == HoldsAllowed { FLAG_HOLDS_ALLOWED } else { 0 },
-                ..PERMANENT_ENTRY
+            let (expires_ns, flags, scope, scoped_until_s) = match ban.kind {
+                Holds => (PERMANENT, 0, 0, 0),
+                Lapsed => (1, 0, 0, 0),
+                HoldsAllowed => (PERMANENT, FLAG_HOLDS_ALLOWED, 0, 0),
+                Of(scope) => (0, FLAG_HOLDS_ALLOWED, scope, SCOPED_PERMANENT),
+                LapsedOf(scope) => (1, 0, scope, 1),
             };
+            let entry = Entry { expires_ns, flags, scope, scoped_until_s, ..PERMANENT_ENTRY };
             program.ban(ban.text, entry).expect("the maps have room for these few");
         }
         for net in ALLOWED {
@@ -136,8 +166,8 @@ impl Bans {
         .collect()
     }
 
-    /// What becomes of a packet from `source`.
-    pub fn judge(&self, source: IpAddr) -> Verdict {
+    /// What becomes of a packet from `source` that is bound for `destination`.
+    pub fn judge(&self, source: IpAddr, destination: Destination) -> Verdict {
         let exact_len = if source.is_ipv4() { 32 } else { 64 };
         let around = self.bans.iter().filter(|ban| ban.net.contains(&source));
         let (exact, nets): (Vec<&Ban>, Vec<&Ban>) =
@@ -152,17 +182,30 @@ impl Bans {
         for (ban, reason) in [exact.first().copied(), longest].into_iter().zip(dropped) {
             let Some(ban) = ban else { continue };
             match ban.kind {
-                Lapsed => passed = Reason::PassedExpired,
-                Holds | HoldsAllowed if is_a_links_own(source) => {
+                Lapsed | LapsedOf(_) => passed = Reason::PassedExpired,
+                Of(scope) if !concerns(scope, destination) => passed = Reason::PassedOtherPort,
+                Holds | HoldsAllowed | Of(_) if is_a_links_own(source) => {
                     return Verdict::pass(Reason::PassedAllowed);
                 }
-                HoldsAllowed if self.allowed.iter().any(|net| net.contains(&source)) => {
+                HoldsAllowed | Of(_) if self.allowed.iter().any(|net| net.contains(&source)) => {
                     return Verdict::pass(Reason::PassedAllowed);
                 }
-                Holds | HoldsAllowed => return Verdict { reason, ban: Some(ban.text) },
+                Holds | HoldsAllowed | Of(_) => return Verdict { reason, ban: Some(ban.text) },
             }
         }
         Verdict::pass(passed)
+    }
+}
+
+/// Whether a ban of a scope is about such a packet.
+fn concerns(scope: u16, destination: Destination) -> bool {
+    let ports = SCOPES[usize::from(scope)];
+    match destination {
+        Destination::Port(port) => {
+            ports.iter().any(|(first, last)| (first..=last).contains(&&port))
+        }
+        Destination::Portless => false,
+        Destination::Unknown => !ports.is_empty(),
     }
 }
 

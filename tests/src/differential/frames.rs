@@ -16,8 +16,10 @@ const OTHER_TYPES: [u16; 12] = [
     0x0801, 0x86de, // neighbours of IPv4 and IPv6
     0x002e, // a length: IEEE 802.3 with LLC
 ];
-/// TCP, UDP, ICMP, SCTP, GRE, ESP, AH, IPv4 and IPv6 in it, PIM, nothing assigned.
-const PROTOCOLS: [u8; 11] = [6, 17, 1, 132, 47, 50, 51, 4, 41, 103, 253];
+/// TCP, UDP, ICMP, SCTP, GRE, ESP, AH, IPv4 and IPv6 in it, PIM, nothing assigned; DCCP, UDP-Lite, ICMPv6.
+const PROTOCOLS: [u8; 18] = [6, 6, 6, 6, 17, 17, 1, 132, 47, 50, 51, 4, 41, 103, 253, 33, 136, 58];
+/// Ports in and around those that are banned.
+const PORTS: [u16; 10] = [25, 25, 465, 80, 443, 8000, 8005, 8011, 0, u16::MAX];
 /// Hop-by-hop options, routing, fragment, destination options, authentication, mobility, HIP.
 const EXTENSIONS: [u8; 7] = [0, 43, 44, 60, 51, 135, 139];
 const LONGEST: usize = 512;
@@ -144,9 +146,17 @@ impl Frames {
         frame.extend([0, self.rng.u8(..)]);
         frame.extend(source);
         frame.extend(destination);
-        for _ in 0..*self.pick(&[0, 0, 1, 1, 2, 8]) {
-            frame[next_at] = *self.pick(&EXTENSIONS);
+        for _ in 0..*self.pick(&[0, 0, 1, 1, 2, 5, 6, 7, 8]) {
+            let extension = *self.pick(&EXTENSIONS);
+            frame[next_at] = extension;
             next_at = frame.len();
+            if extension == 44 {
+                // Whole, or a first, middle or last fragment.
+                frame.extend([0, 0]);
+                frame.extend(self.pick(&[0_u16, 1, 0, 1, 9, 8, 0xfff8]).to_be_bytes());
+                frame.extend(self.bytes::<4>());
+                continue;
+            }
             let words = self.rng.u8(..3);
             frame.extend([0, words]);
             for _ in 0..usize::from(words) * 8 + 6 {
@@ -174,7 +184,18 @@ impl Frames {
                 frame.extend(self.pick(&[0x0800_u16, 0x86dd, 0x6558]).to_be_bytes());
                 self.packet(frame, depth + 1);
             }
+            // An authentication header, of which something follows.
+            51 if depth < 3 => {
+                let (next, words) = (*self.pick(&PROTOCOLS), self.rng.u8(..4));
+                frame.extend([next, words]);
+                for _ in 0..usize::from(words) * 4 + 6 {
+                    frame.push(self.rng.u8(..));
+                }
+                self.payload(frame, next, depth + 1);
+            }
             _ => {
+                frame.extend(self.bytes::<2>());
+                frame.extend(self.pick(&PORTS).to_be_bytes());
                 for _ in 0..self.rng.usize(..32) {
                     frame.push(self.rng.u8(..));
                 }

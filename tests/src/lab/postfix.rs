@@ -43,7 +43,11 @@ pub struct Mailbox(PathBuf);
 
 impl Mailbox {
     pub(super) fn of(dir: &Path) -> Self {
-        Self(dir.join("postfix/mail/admin/new"))
+        Self::at(dir.join("postfix/mail/admin/new"))
+    }
+
+    pub(super) fn at(folder: PathBuf) -> Self {
+        Self(folder)
     }
 
     /// All mails that have arrived, oldest first.
@@ -92,6 +96,8 @@ pub struct Mail {
     pub headers: Vec<(String, String)>,
     /// What it says.
     pub text: String,
+    /// The same as HTML, where it has that too.
+    pub html: Option<String>,
 }
 
 impl Mail {
@@ -104,7 +110,10 @@ impl Mail {
             .map(|header| (header.get_key(), header.get_value()))
             .filter(|(name, _)| SHOWN.iter().any(|shown| shown.eq_ignore_ascii_case(name)))
             .collect();
-        Ok(Self { headers, text: mail.get_body()? })
+        let part = |kind: &str| mail.parts().find(|part| part.ctype.mimetype == kind);
+        let text = part("text/plain").unwrap_or(&mail).get_body()?;
+        let html = part("text/html").map(mailparse::ParsedMail::get_body).transpose()?;
+        Ok(Self { headers, text, html })
     }
 
     /// The value of a header; empty where it has none.
@@ -116,7 +125,7 @@ impl Mail {
     }
 }
 
-fn own(path: &Path, user: &str) -> Result<()> {
+pub(super) fn own(path: &Path, user: &str) -> Result<()> {
     let status = std::process::Command::new("chown").arg(user).arg(path).status()?;
     anyhow::ensure!(status.success(), "chown {user} {} ended with {status}", path.display());
     Ok(())

@@ -163,7 +163,7 @@ impl Ravelin {
 }
 
 /// `ravelin` as built beside this program, or as RAVELIN_BIN says.
-fn program() -> Result<PathBuf> {
+pub(super) fn program() -> Result<PathBuf> {
     let program = match std::env::var_os("RAVELIN_BIN") {
         Some(path) => PathBuf::from(path),
         None => {

@@ -25,7 +25,8 @@ pub fn admin_is_told(lab: &Lab, story: &mut Story) -> Result<()> {
     writeln!(shown, "\n{}", mail.text)?;
     story.quote(&shown);
     let all = ["300011", "level 10", "ET SCAN Possible Nmap User-Agent Observed", "eve.json"];
-    let log_line = format!("\"dest_ip\":\"{}\"", SERVER.v4);
+    // eve.json's line, as fast.log has it.
+    let log_line = format!(" -> {}:", SERVER.v4);
     story.claim(
         format!("the admin got a mail about {TARGET}: rule, level, offender, log line"),
         all.iter().all(|word| mail.text.contains(word))

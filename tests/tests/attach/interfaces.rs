@@ -1,6 +1,6 @@
 //! Interfaces: native, generic, several, odd, coming back.
 
-use ravelin::blocklist::{Blocklist, Expiry, Mode};
+use ravelin::blocklist::{AttachError, Blocklist, Expiry, Mode};
 use ravelin::config::XdpMode;
 use ravelin::host::{self, XdpAttachment};
 use ravelin_common::Reason;
@@ -198,4 +198,67 @@ fn changes_of_the_network_are_told() {
     assert!(!watch.changed().unwrap());
     netns.ip(&["addr", "add", "192.0.2.1/24", "dev", "d0"]);
     assert!(watch.changed().unwrap());
+}
+
+#[test]
+fn a_bridge_is_told_its_port_and_the_port_guards_what_is_behind_the_bridge() {
+    let (pair, guest, dir) = (Pair::new(), Netns::new("guest"), BpfDir::new());
+    pair.server.ip(&["link", "add", "br0", "type", "bridge"]);
+    pair.server.ip(&["link", "set", "s0", "master", "br0"]);
+    pair.server.ip(&["link", "set", "br0", "up"]);
+    pair.server.connect("v0", &guest, "g0");
+    guest.ip(&["link", "set", "g0", "address", "02:00:00:00:00:09"]);
+    pair.server.ip(&["link", "set", "v0", "address", "02:00:00:00:00:08"]);
+    pair.server.ip(&["link", "set", "v0", "master", "br0"]);
+    guest.ip(&["addr", "add", "203.0.113.9/24", "dev", "g0"]);
+    guest.ip(&["route", "add", "198.51.100.0/24", "dev", "g0"]);
+    assert!(pair.client.pings(CLIENT, "203.0.113.9", 1));
+
+    let (blocklist, _opened) = open(&pair.server, &options(&dir, &["br0"]));
+    let reason = blocklist.interfaces()[0].fallback.clone().unwrap();
+    assert!(reason.contains("name the port") && reason.contains("`s0`"), "{reason}");
+    drop(blocklist);
+
+    let (mut blocklist, opened) = open(&pair.server, &options(&dir, &["s0"]));
+    assert_eq!(opened.released, ["br0"]);
+    assert_eq!(blocklist.interfaces()[0].mode, Mode::Native);
+    blocklist.insert(target(CLIENT), Expiry::Permanent).unwrap();
+    assert!(pair.client.is_cut_off(CLIENT, "203.0.113.9", 1));
+}
+
+#[test]
+fn a_macvlan_runs_generically_and_is_told_what_it_lies_on() {
+    let (pair, dir) = (Pair::new(), BpfDir::new());
+    pair.server.ip(&["link", "add", "m0", "link", "s0", "type", "macvlan"]);
+    let (blocklist, _opened) = open(&pair.server, &options(&dir, &["m0"]));
+    let attached = &blocklist.interfaces()[0];
+    assert_eq!(attached.mode, Mode::Generic);
+    let reason = attached.fallback.as_ref().unwrap();
+    assert!(reason.contains("lies on `s0`"), "{reason}");
+}
+
+#[test]
+fn a_tunnel_is_refused_and_a_tap_is_not() {
+    let (netns, dir) = (Netns::new("tun"), BpfDir::new());
+    for (name, mode) in [("t0", "tun"), ("t1", "tap")] {
+        let made = netns
+            .command("ip")
+            .args(["tuntap", "add", "dev", name, "mode", mode])
+            .output()
+            .unwrap();
+        if !made.status.success() {
+            eprintln!("skipped: no {mode} here: {}", String::from_utf8_lossy(&made.stderr));
+            return;
+        }
+    }
+    let wanted = options(&dir, &["t0", "t1"]);
+    let (blocklist, opened) = netns.enter(|| Blocklist::open(&wanted)).unwrap();
+    match &opened.refused[..] {
+        [error @ AttachError::NotEthernet { interface }] => {
+            assert_eq!(interface, "t0");
+            assert!(error.to_string().contains("tunnel"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(blocklist.interfaces()[0].interface, "t1");
 }

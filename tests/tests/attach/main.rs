@@ -5,10 +5,13 @@
 mod adopt;
 mod allow;
 mod bans;
+mod bulk;
 mod flood;
 mod interfaces;
 mod outlive;
+mod ports;
 mod refuse;
+mod takeover;
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};

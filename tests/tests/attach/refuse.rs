@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use aya::maps::{HashMap, MapData};
 use ravelin::blocklist::{AttachError, Blocklist, BlocklistError, Expiry, Pinned};
 use ravelin::host;
-use ravelin_common::map;
+use ravelin_common::{LAYOUT_VERSION, map};
 use ravelin_tests::netns::{BpfDir, Pair};
 
 use super::{CLIENT, SERVER, open, options, target};
@@ -74,7 +74,7 @@ fn a_pinned_map_of_another_shape_is_refused_by_path_and_property() {
     blocklist.insert(target(CLIENT), Expiry::Permanent).unwrap();
     drop(blocklist);
 
-    let pin = dir.path().join("v1").join(map::NETS_V6);
+    let pin = dir.path().join(format!("v{LAYOUT_VERSION}")).join(map::NETS_V6);
     fs::remove_file(&pin).unwrap();
     HashMap::<MapData, u64, u64>::create(16, 0).unwrap().pin(&pin).unwrap();
     let error = pair.server.enter(|| Blocklist::open(&wanted)).err().unwrap();

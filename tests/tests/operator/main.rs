@@ -6,6 +6,7 @@ mod allow;
 mod daemon;
 mod panic;
 mod past;
+mod ports;
 mod reload;
 mod sessions;
 mod surroundings;

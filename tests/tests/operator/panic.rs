@@ -45,7 +45,8 @@ fn it_works_without_the_daemon_and_without_readable_maps() {
     // Maps of a layout that we don't know: the program goes.
     let bpf = daemon.bpf().to_owned();
     std::fs::create_dir(bpf.join("v99")).unwrap();
-    std::fs::remove_file(bpf.join("v1/SETTINGS")).unwrap();
+    std::fs::remove_file(bpf.join(format!("v{}/SETTINGS", ravelin_common::LAYOUT_VERSION)))
+        .unwrap();
     let said = daemon.cli(&["panic", "--json"]).done().json();
     assert_eq!(said["detached"], serde_json::json!(["s0"]));
     assert!(gets_through(&pair));

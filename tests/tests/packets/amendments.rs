@@ -20,11 +20,11 @@ fn amendment(table: Table, address: &str, prefix_len: u32, expires_ns: u64) -> A
         IpAddr::V6(v6) => key = v6.octets(),
     }
     let (table, flags) = (table as u32, FLAG_HOLDS_ALLOWED);
-    Amendment { table, prefix_len, key, expires_ns, flags, reserved: 0 }
+    Amendment { table, prefix_len, key, expires_ns, flags, scope: 7, scoped_until_s: 9 }
 }
 
 #[test]
-fn an_amendment_changes_expiry_and_flags_alone() {
+fn an_amendment_changes_expiries_flags_and_scope_alone() {
     let mut program = Program::load();
     let before = Entry { packets: 3, bytes: 180, last_seen_ns: 9, ..PERMANENT_ENTRY };
     let bans = [
@@ -41,7 +41,8 @@ fn an_amendment_changes_expiry_and_flags_alone() {
         assert!(program.amend(amendment(table, address, len, expires_ns)));
     }
     for (expires_ns, (_, address, len)) in (1_000..).zip(bans) {
-        let expected = Entry { expires_ns, flags: FLAG_HOLDS_ALLOWED, ..before };
+        let expected =
+            Entry { expires_ns, flags: FLAG_HOLDS_ALLOWED, scope: 7, scoped_until_s: 9, ..before };
         assert_eq!(program.entry(&format!("{address}/{len}")), expected, "{address}/{len}");
     }
 }

@@ -4,8 +4,9 @@ use ipnet::IpNet;
 use prefix_trie::joint::set::JointPrefixSet;
 use ravelin_common::FLAG_HOLDS_ALLOWED;
 
+use super::amend::{Amended, amend};
 use super::place::Place;
-use super::{Blocklist, BlocklistError, Expiry, KernelBan, amend};
+use super::{Blocklist, BlocklistError, KernelBan};
 use crate::event::Target;
 
 /// What a change of the allow list did to bans.
@@ -89,22 +90,20 @@ impl Blocklist {
     /// prefix is new in it.
     fn set_flags(&mut self, target: Target) -> Result<bool, BlocklistError> {
         let known = match Place::from(target) {
-            Place::V4(_) | Place::V6(_) => self
-                .maps
-                .entry(target)?
-                .map(|entry| (Expiry::from_ns(entry.expires_ns), entry.flags)),
-            Place::NetV4(_) | Place::NetV6(_) => self
-                .nets
-                .get(target.net())
-                .and_then(|net| net.kernel.map(|expires| (expires, net.flags))),
+            Place::V4(_) | Place::V6(_) => true,
+            // A trie answers with the prefix around the target where it hasn't the target itself.
+            Place::NetV4(_) | Place::NetV6(_) => {
+                self.nets.get(target.net()).is_some_and(|net| net.kernel.is_some())
+            }
         };
-        let Some((expires, before)) = known else { return Ok(false) };
+        let entry = if known { self.maps.entry(target)? } else { None };
+        let Some(entry) = entry else { return Ok(false) };
         let flags = self.allow.flags(target);
-        if flags == before {
+        if flags == entry.flags {
             return Ok(false);
         }
-        let there = amend::amend(&mut self.ebpf, target, expires, flags)?;
-        self.nets.written(target.net(), expires, flags);
+        let there = amend(&mut self.ebpf, target, Amended { flags, ..Amended::of(&entry) })?;
+        self.nets.flagged(target.net(), flags);
         Ok(there && flags & FLAG_HOLDS_ALLOWED != 0)
     }
 }
@@ -131,7 +130,7 @@ impl Allow {
     }
 
     /// The flags of a ban.
-    pub(super) fn flags(&self, target: Target) -> u32 {
+    pub(super) fn flags(&self, target: Target) -> u16 {
         if self.inside(target) { FLAG_HOLDS_ALLOWED } else { 0 }
     }
 

@@ -16,8 +16,9 @@ use aya::programs::{ProgramError, Xdp, XdpMode as AyaMode, loaded_programs};
 use ravelin_common::program::RAVELIN;
 
 use super::pins::{self, Pins};
+use super::placement;
 use super::sys::{self, XdpLinkInfo};
-use super::{AttachError, program};
+use super::{AttachError, Blocklist, BlocklistError, program};
 use crate::config::XdpMode;
 use crate::host::{self, Link, XdpAttachment};
 
@@ -72,6 +73,12 @@ pub(super) fn attach(
     if !link.ethernet_header() {
         return Err(AttachError::NotEthernet { interface: interface.to_owned() });
     }
+    let links = host::links()
+        .map_err(|source| AttachError::Host { interface: interface.to_owned(), source })?;
+    if let Some(master) = placement::whole(&link, &links) {
+        let (interface, master) = (interface.to_owned(), master.name.clone());
+        return Err(AttachError::PartOf { interface, master });
+    }
     let pin = pins.link(interface);
     if let Some(info) = pinned_link(interface, &pin)? {
         if on(&link, info) {
@@ -89,7 +96,10 @@ pub(super) fn attach(
         }
         unpin(interface, &pin)?;
     }
-    let fallback = create(ebpf, &link, &pin, wanted)?;
+    let fallback = create(ebpf, &link, &pin, wanted)?.map(|reason| {
+        placement::better(&link, &links)
+            .map_or(reason.clone(), |better| format!("{reason}; {better}"))
+    });
     attached(interface, fallback, false)
 }
 
@@ -186,6 +196,25 @@ fn switch(
             }
             Err(refused)
         }
+    }
+}
+
+impl Blocklist {
+    /// Whether every pinned link that has an interface runs the program of this process.
+    pub(super) fn runs_everywhere(&mut self) -> Result<bool, BlocklistError> {
+        let ours = program(&mut self.ebpf, RAVELIN)?.info().map_err(|error| {
+            BlocklistError::Object { what: format!("a program that can be asked ({error})") }
+        })?;
+        for interface in self.pins.linked_interfaces()? {
+            let path = self.pins.link(&interface);
+            let info = sys::open_pinned(&path)
+                .and_then(|fd| sys::xdp_link_info(fd.as_fd()))
+                .map_err(|source| BlocklistError::Pin { action: "open link", path, source })?;
+            if info.is_some_and(|info| info.ifindex != 0 && info.program_id != ours.id()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

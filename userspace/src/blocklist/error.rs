@@ -65,6 +65,15 @@ pub enum BlocklistError {
         /// Ours.
         ours: u32,
     },
+    /// An older Ravelin's maps are still there.
+    #[error(
+        "`{}` holds maps of an older layout: start `ravelin run`, which takes them over without a gap; \
+         `ravelin panic` lets everything pass meanwhile", path.display()
+    )]
+    OlderLayout {
+        /// The older folder.
+        path: PathBuf,
+    },
     /// A pinned map isn't what this program expects.
     #[error(
         "pinned map `{}` has {property} {found}, expected {expected}: it isn't Ravelin's or was made by a \
@@ -179,6 +188,17 @@ pub enum AttachError {
         /// The configured name.
         interface: String,
     },
+    /// It is part of a bond or team, whose program guards all parts.
+    #[error(
+        "interface `{interface}` is part of `{master}`, and a program on a part keeps one off the whole; \
+         name `{master}` instead"
+    )]
+    PartOf {
+        /// The configured name.
+        interface: String,
+        /// The bond or team.
+        master: String,
+    },
     /// Somebody else's program is there, and stays there.
     #[error(
         "interface `{interface}` already has XDP program {program_id}{}, which isn't Ravelin's and is left \
@@ -252,6 +272,7 @@ impl AttachError {
         match self {
             Self::NoInterface { interface }
             | Self::NotEthernet { interface }
+            | Self::PartOf { interface, .. }
             | Self::Foreign { interface, .. }
             | Self::Elsewhere { interface, .. }
             | Self::NotALink { interface, .. }

@@ -11,13 +11,16 @@ use aya_obj::Object;
 use aya_obj::generated::{BPF_ANY, BPF_NOEXIST, bpf_map_type};
 use ipnet::IpNet;
 use ravelin_common::prefilter::Bit;
+use ravelin_common::scope::SCOPES;
 use ravelin_common::{Entry, Reason, Settings, map};
 
+use super::clock::Expiry;
 use super::pins::Pins;
 use super::place::{self, NetV4, NetV6, Place};
+use super::scopes::Scopes;
 use super::sys::{PrefilterWords, Scan};
-use super::{BlocklistError, Counters};
-use crate::event::Target;
+use super::{BlocklistError, Counters, Extent};
+use crate::event::{Ports, Target};
 
 /// The XDP object, built by `cargo xtask build-ebpf`.
 pub(super) static OBJECT: &[u8] = include_bytes_aligned!(env!("RAVELIN_XDP_OBJECT"));
@@ -33,6 +36,7 @@ pub(super) struct Maps {
     nets_v6: LpmTrie<MapData, [u8; 16], Entry>,
     allow_v4: LpmTrie<MapData, [u8; 4], u32>,
     allow_v6: LpmTrie<MapData, [u8; 16], u32>,
+    pub(super) scopes: Scopes,
     settings: Array<MapData, Settings>,
     counters: PerCpuArray<MapData, u64>,
     pub(super) prefilter: PrefilterWords,
@@ -58,6 +62,7 @@ impl Maps {
             nets_v6: typed(map::NETS_V6, &mut take)?,
             allow_v4: typed(map::ALLOW_V4, &mut take)?,
             allow_v6: typed(map::ALLOW_V6, &mut take)?,
+            scopes: Scopes::read(typed(map::SCOPES, &mut take)?)?,
             settings: typed(map::SETTINGS, &mut take)?,
             counters: typed(map::COUNTERS, &mut take)?,
             prefilter: match take(map::PREFILTER)? {
@@ -211,6 +216,37 @@ impl Maps {
             .map_err(|source| failed("remove from", name, source))
     }
 
+    /// What an entry bans until when.
+    pub(super) fn extent(&self, entry: &Entry) -> Extent {
+        Extent::of_entry(entry, self.scopes.ports(entry.scope).cloned())
+    }
+
+    /// The scope for what `extent` bans, its set of ports written before an entry can refer to it.
+    pub(super) fn scope(&mut self, extent: &Extent) -> Result<u16, BlocklistError> {
+        if let Some(scope) = self.scopes.index(extent)? {
+            return Ok(scope);
+        }
+        let mut used = [false; SCOPES as usize];
+        let mut mark = |entry: &Entry| {
+            if let Some(used) = used.get_mut(usize::from(entry.scope)) {
+                *used = true;
+            }
+        };
+        self.each_exact(|_, entry| mark(&entry))?;
+        self.nets()?.iter().for_each(|(_, entry)| mark(entry));
+        self.scopes.keep(&used);
+        if let Some(scope) = self.scopes.index(extent)? {
+            return Ok(scope);
+        }
+        tracing::warn!(
+            max = SCOPES - 2,
+            "No room for another set of ports: a ban of ports bans all of 1-65535. Give rules and bans by \
+             hand fewer different `ports`."
+        );
+        let any = Extent::of(Some(&Ports::any()), Expiry::Permanent);
+        Ok(self.scopes.index(&any)?.unwrap_or(1))
+    }
+
     pub(super) fn settings(&self) -> Result<Settings, BlocklistError> {
         self.settings.get(&0, 0).map_err(|error| failed("read", map::SETTINGS, io_error(error)))
     }
@@ -308,7 +344,12 @@ pub(super) fn check_pinned(pins: &Pins) -> Result<(), BlocklistError> {
     Ok(())
 }
 
-fn wrong_shape(path: &Path, property: &'static str, found: u32, expected: u32) -> BlocklistError {
+pub(super) fn wrong_shape(
+    path: &Path,
+    property: &'static str,
+    found: u32,
+    expected: u32,
+) -> BlocklistError {
     BlocklistError::WrongShape {
         path: path.to_owned(),
         property,
@@ -326,7 +367,7 @@ fn typed<M: TryFrom<Map, Error = MapError>>(
     })
 }
 
-fn scan<K: Pod, V: Pod>(
+pub(super) fn scan<K: Pod, V: Pod>(
     map: &HashMap<MapData, K, V>,
     name: &'static str,
     mut visit: impl FnMut(K, V),

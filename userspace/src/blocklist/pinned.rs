@@ -34,9 +34,12 @@ impl Pinned {
     /// Where a map can't be read.
     pub fn entries(&self) -> Result<Vec<KernelBan>, BlocklistError> {
         let mut bans = Vec::new();
-        self.maps.each_exact(|target, entry| bans.push(KernelBan::new(target, &entry)))?;
+        self.maps.each_exact(|target, entry| {
+            bans.push(KernelBan::new(target, &entry, self.maps.extent(&entry)));
+        })?;
         for (net, entry) in self.maps.nets()? {
-            bans.push(KernelBan::new(Target::from(net), &entry));
+            let extent = self.maps.extent(&entry);
+            bans.push(KernelBan::new(Target::from(net), &entry, extent));
         }
         Ok(bans)
     }
@@ -57,7 +60,9 @@ impl Pinned {
         };
         let entry = if known { self.maps.entry(target)? } else { None };
         match entry {
-            Some(entry) if self.maps.remove(target)? => Ok(Some(KernelBan::new(target, &entry))),
+            Some(entry) if self.maps.remove(target)? => {
+                Ok(Some(KernelBan::new(target, &entry, self.maps.extent(&entry))))
+            }
             _ => Ok(None),
         }
     }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use ravelin_common::LAYOUT_VERSION;
+use ravelin_common::{LAYOUT_VERSION, v1};
 use rustix::fs::statfs;
 use rustix::mount::{MountFlags, mount};
 use rustix::process::geteuid;
@@ -42,6 +42,10 @@ impl Pins {
     pub(super) fn existing(dir: &Path) -> Result<Self, BlocklistError> {
         let pins = Self { dir: dir.to_owned() };
         pins.refuse_newer()?;
+        let older = pins.layout_dir(v1::LAYOUT_VERSION);
+        if on_bpffs(dir) && older.is_dir() {
+            return Err(BlocklistError::OlderLayout { path: older });
+        }
         if !on_bpffs(dir) || !pins.maps_dir().is_dir() {
             return Err(BlocklistError::NothingPinned { path: pins.maps_dir() });
         }
@@ -57,7 +61,12 @@ impl Pins {
     }
 
     fn maps_dir(&self) -> PathBuf {
-        self.dir.join(format!("v{LAYOUT_VERSION}"))
+        self.layout_dir(LAYOUT_VERSION)
+    }
+
+    /// Where the maps of a layout are pinned.
+    pub(super) fn layout_dir(&self, version: u32) -> PathBuf {
+        self.dir.join(format!("v{version}"))
     }
 
     fn links_dir(&self) -> PathBuf {

@@ -5,14 +5,32 @@ use std::collections::HashMap;
 use ravelin_common::{Entry, map};
 
 use super::place::{self, Place};
-use super::{Blocklist, BlocklistError, Expiry, Inserted, maps, sys};
-use crate::event::Target;
+use super::{Blocklist, BlocklistError, Expiry, Extent, Inserted, maps, sys};
+use crate::event::{Ports, Target};
 
 /// Entries that go into the kernel by one call: a millisecond, so that it never holds up anything.
 const BATCH: usize = 1_000;
 /// Expiries of the database and of an adopted entry that are this close are the same one, converted
 /// at two moments.
 const SAME_NS: u64 = 1_000_000_000;
+
+/// A ban that should stand.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Wanted {
+    /// Of whom.
+    pub target: Target,
+    /// Of which ports; `None`: every one.
+    pub ports: Option<Ports>,
+    /// Until when.
+    pub expires: Expiry,
+}
+
+impl From<(Target, Expiry)> for Wanted {
+    /// Of every port.
+    fn from((target, expires): (Target, Expiry)) -> Self {
+        Self { target, ports: None, expires }
+    }
+}
 
 /// What [`Blocklist::restore`] did.
 #[derive(Debug, Default)]
@@ -28,7 +46,7 @@ pub struct Restored {
 }
 
 impl Blocklist {
-    /// Bans all of these as [`insert`](Self::insert) would, as at start: by the batch, enforced as they
+    /// Bans all of these as [`ban`](Self::ban) would, as at start: by the batch, enforced as they
     /// go. What is in the kernel already and lapses within a second of what is wanted stays as it is.
     ///
     /// # Errors
@@ -36,7 +54,7 @@ impl Blocklist {
     /// result.
     pub fn restore(
         &mut self,
-        bans: impl IntoIterator<Item = (Target, Expiry)>,
+        bans: impl IntoIterator<Item = impl Into<Wanted>>,
     ) -> Result<Restored, BlocklistError> {
         let mut known: HashMap<Target, Expiry> = HashMap::with_capacity(self.len());
         if self.exact > 0 {
@@ -44,16 +62,25 @@ impl Blocklist {
                 known.insert(target, Expiry::from_ns(entry.expires_ns));
             })?;
         }
-        known.extend(self.nets.iter().map(|(net, net_ban)| (Target::from(net), net_ban.wanted)));
+        known.extend(
+            self.nets
+                .iter()
+                .filter_map(|(net, known)| Some((Target::from(net), known.wanted.every?))),
+        );
 
         let mut restored = Restored::default();
         let mut batches = Batches::default();
-        for (target, expires) in bans {
+        for wanted in bans {
+            let Wanted { target, ports, expires } = wanted.into();
             if let Err(error) = self.allow.refuse(target) {
                 restored.refused.push((target, error));
                 continue;
             }
-            if known.get(&target).is_some_and(|there| same(*there, expires)) {
+            let is_there = match &ports {
+                None => known.get(&target).is_some_and(|there| same(*there, expires)),
+                Some(ports) => self.has(target, ports, expires)?,
+            };
+            if is_there {
                 restored.unchanged += 1;
                 continue;
             }
@@ -61,14 +88,18 @@ impl Blocklist {
             let place = Place::from(target);
             match place {
                 Place::V4(key) if self.maps.claim(place) => {
-                    batches.v4.push(key, self.fresh_entry(target, expires));
+                    batches
+                        .v4
+                        .push(key, self.fresh_entry(target, &Extent::of(ports.as_ref(), expires))?);
                 }
                 Place::V6(key) if self.maps.claim(place) => {
-                    batches.v6.push(key, self.fresh_entry(target, expires));
+                    batches
+                        .v6
+                        .push(key, self.fresh_entry(target, &Extent::of(ports.as_ref(), expires))?);
                 }
                 _ => {
                     self.flush(&mut batches, &mut restored)?;
-                    match self.insert(target, expires) {
+                    match self.ban(target, ports.as_ref(), expires) {
                         Ok(Inserted::New) => restored.added += 1,
                         Ok(Inserted::Renewed) => restored.renewed += 1,
                         Err(error) => restored.refused.push((target, error)),
@@ -81,6 +112,22 @@ impl Blocklist {
         }
         self.flush(&mut batches, &mut restored)?;
         Ok(restored)
+    }
+
+    /// Whether these ports are banned as long as wanted, by a ban of ports.
+    fn has(&self, target: Target, ports: &Ports, expires: Expiry) -> Result<bool, BlocklistError> {
+        let extent = match Place::from(target) {
+            Place::V4(_) | Place::V6(_) => {
+                self.maps.entry(target)?.map(|entry| self.maps.extent(&entry))
+            }
+            Place::NetV4(_) | Place::NetV6(_) => {
+                self.nets.get(target.net()).map(|known| known.wanted.clone())
+            }
+        };
+        let scoped = extent.and_then(|extent| extent.scoped);
+        Ok(scoped.is_some_and(|(known, until)| {
+            known.covers(ports) && (until >= expires || same(until, expires))
+        }))
     }
 
     /// Sends what has been gathered into the kernel.
@@ -117,7 +164,7 @@ impl Blocklist {
             Err((_, source)) => return Err(maps::failed("write to", name, source)),
         };
         for (key, entry) in batch.keys.iter().zip(&batch.entries).take(done) {
-            self.note_lapse(target(*key), Expiry::from_ns(entry.expires_ns));
+            self.note_lapse(target(*key), self.maps.extent(entry).last());
         }
         self.exact += done;
         restored.added += done;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use ravelin_common::prefilter::Bit;
 
 use super::place::Place;
-use super::{Blocklist, BlocklistError, Expiry};
+use super::{Blocklist, BlocklistError};
 use crate::event::Target;
 
 /// With so many bans gone, the bits they left behind are worth clearing.
@@ -18,9 +18,11 @@ impl Blocklist {
             self.allow.note_added(net);
         }
         for (net, entry) in self.maps.nets()? {
-            let expires = Expiry::from_ns(entry.expires_ns);
-            self.nets.adopt(net, expires, entry.flags);
-            self.lapses_nets.note(Target::from(net), expires);
+            let extent = self.maps.extent(&entry);
+            for expires in extent.lapses() {
+                self.lapses_nets.note(Target::from(net), expires);
+            }
+            self.nets.adopt(net, extent, entry.flags);
         }
         self.take_stock_of_exact()?;
         self.write_families()
@@ -42,7 +44,7 @@ impl Blocklist {
         lapses_v6.clear();
         self.maps.each_exact(|target, entry| {
             exact += 1;
-            let expires = Expiry::from_ns(entry.expires_ns);
+            let expires = self.maps.extent(&entry).last();
             let bit = match Place::from(target) {
                 Place::V4(key) => {
                     lapses_v4.note(key, expires);

@@ -3,8 +3,9 @@
 //! Nothing depends on it: a lapsed ban drops nothing, swept or not. It frees the room and says what the
 //! ban counted.
 
+use super::amend::amend;
 use super::place::{self, Place};
-use super::{Blocklist, BlocklistError, Clock, Expiry, KernelBan, amend};
+use super::{Blocklist, BlocklistError, Clock, KernelBan};
 use crate::event::Target;
 
 /// How far the program's clock may be behind: it is read once a tick, and the longest tick is 10 ms.
@@ -67,7 +68,10 @@ impl Blocklist {
     ) -> Result<Option<KernelBan>, BlocklistError> {
         let Some(ban) = self.entry(target)? else { return Ok(None) };
         if !ban.expires.lapsed(due_ns) {
-            self.note_lapse(target, ban.expires);
+            match Place::from(target) {
+                Place::V4(_) | Place::V6(_) => self.note_lapse(target, ban.expires),
+                Place::NetV4(_) | Place::NetV6(_) => self.prune_net(target, due_ns)?,
+            }
             return Ok(None);
         }
         match Place::from(target) {
@@ -83,16 +87,31 @@ impl Blocklist {
         }
     }
 
+    /// Takes from a prefix, and from those in it, what of its ban has lapsed before the rest.
+    fn prune_net(&mut self, target: Target, due_ns: u64) -> Result<(), BlocklistError> {
+        if self.nets.prune(target.net(), due_ns) {
+            self.settle(target.net())?;
+        }
+        let left = self.nets.get(target.net()).map(|known| known.wanted.clone());
+        for expires in left.iter().flat_map(|extent| extent.lapses()) {
+            self.lapses_nets.note(target, expires);
+        }
+        Ok(())
+    }
+
     /// Moves every finite expiry.
     fn shift_earlier(&mut self, by_ns: u64) -> Result<(), BlocklistError> {
         let mut finite = Vec::new();
         self.maps.each_exact(|target, entry| {
-            if let expires @ Expiry::At(_) = Expiry::from_ns(entry.expires_ns) {
-                finite.push((target, expires.earlier(by_ns), entry.flags));
+            let extent = self.maps.extent(&entry);
+            let earlier = extent.earlier(by_ns);
+            if earlier != extent {
+                finite.push((target, earlier));
             }
         })?;
-        for (target, expires, flags) in finite {
-            amend::amend(&mut self.ebpf, target, expires, flags)?;
+        for (target, extent) in finite {
+            let amended = self.amended(target, &extent)?;
+            amend(&mut self.ebpf, target, amended)?;
         }
         self.take_stock_of_exact()?;
 
@@ -104,7 +123,9 @@ impl Blocklist {
         }
         self.lapses_nets.clear();
         for (net, known) in self.nets.iter() {
-            self.lapses_nets.note(Target::from(net), known.wanted);
+            for expires in known.wanted.lapses() {
+                self.lapses_nets.note(Target::from(net), expires);
+            }
         }
         Ok(())
     }

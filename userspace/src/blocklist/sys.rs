@@ -64,6 +64,18 @@ pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
     bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr).map(drop)
 }
 
+/// Waits until every CPU has left what it was doing in the kernel: a program that was replaced before
+/// has seen its last packet.
+pub(super) fn wait_for_grace_period() {
+    /// `MEMBARRIER_CMD_GLOBAL` (membarrier.h): `synchronize_rcu` with another name.
+    const GLOBAL: libc::c_long = 1;
+    // SAFETY: takes no pointers.
+    if unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) } != 0 {
+        // With nohz_full CPUs it is refused. No driver keeps a program in hand for so long.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
 /// Reads a hash map, a batch at a time.
 ///
 /// What is there all along is read once; nothing is said of what comes or goes meanwhile.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::event::Target;
+use crate::event::{Ports, Target};
 use crate::format::Selection;
 
 /// Drops attackers in the kernel's XDP path, on what Suricata and the host's own logs say.
@@ -87,7 +87,7 @@ pub(super) struct When {
 
 #[derive(Debug, Parser)]
 pub(super) struct Explain {
-    /// The lines' outer format: auto, syslog, suricata-fast or suricata-eve
+    /// The lines' outer format: auto, syslog, suricata-fast, suricata-eve or plain
     #[arg(long, value_name = "F", default_value_t = Selection::Auto)]
     pub(super) format: Selection,
     /// One JSON object for each line
@@ -102,7 +102,7 @@ pub(super) struct Explain {
 
 #[derive(Debug, Parser)]
 pub(super) struct Replay {
-    /// The lines' outer format: auto, syslog, suricata-fast or suricata-eve
+    /// The lines' outer format: auto, syslog, suricata-fast, suricata-eve or plain
     #[arg(long, value_name = "F", default_value_t = Selection::Auto)]
     pub(super) format: Selection,
     /// Lowest level of the alerts that are printed
@@ -128,6 +128,9 @@ pub(super) struct Ban {
     /// Until lifted
     #[arg(long)]
     pub(super) permanent: bool,
+    /// Only these of our ports, such as 25,465,587,993 or 8000-8010 [default: every port]
+    #[arg(long, value_name = "P")]
+    pub(super) ports: Option<Ports>,
     /// What it is for; shown by `list`
     #[arg(long, value_name = "R", default_value = "banned by hand")]
     pub(super) reason: String,

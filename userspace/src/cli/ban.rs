@@ -8,7 +8,7 @@ use anyhow::bail;
 
 use super::args::Ban;
 use super::{Done, setup};
-use crate::control::{Request, Response};
+use crate::control::{ListedPorts, Request, Response};
 
 pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
     let config = setup::standing_config(config)?;
@@ -26,21 +26,31 @@ pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
     } else {
         Some(args.ttl.unwrap_or(config.ban.ttl).as_secs().max(1))
     };
-    let request =
-        Request::Ban { target: args.target, ttl_s, reason: args.reason.clone(), force: args.force };
+    let request = Request::Ban {
+        target: args.target,
+        ttl_s,
+        ports: args.ports.clone(),
+        reason: args.reason.clone(),
+        force: args.force,
+    };
     match setup::ask_daemon(&config, &request)? {
         Response::Banned { target, expires, passing, off } => {
             let mut out = io::stdout().lock();
             if args.json {
                 let document = serde_json::json!({
-                    "target": target, "expires": expires, "passing": passing, "off": off
+                    "target": target, "expires": expires, "passing": passing, "off": off,
+                    "ports": args.ports.as_ref().map(ListedPorts::from)
                 });
                 writeln!(out, "{document}")?;
                 return Ok(Done::Well);
             }
+            let from = match &args.ports {
+                Some(ports) => format!(" from ports {ports}"),
+                None => String::new(),
+            };
             match expires {
-                Some(expires) => writeln!(out, "{target} is banned until {expires}.")?,
-                None => writeln!(out, "{target} is banned until lifted.")?,
+                Some(expires) => writeln!(out, "{target} is banned{from} until {expires}.")?,
+                None => writeln!(out, "{target} is banned{from} until lifted.")?,
             }
             if !passing.is_empty() {
                 writeln!(out, "Allowed inside it, and passing: {}.", passing.join(", "))?;

@@ -13,7 +13,7 @@ use crate::config::{Config, Input};
 use crate::engine::run_pack_test;
 use crate::event::Timestamp;
 use crate::host;
-use crate::mail::Relay;
+use crate::mail::{Relay, Webhook};
 use crate::rules::Packs;
 use crate::source::{self, Role};
 
@@ -28,6 +28,9 @@ pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
             if !config.mail.to.is_empty()
                 && let Err(error) = Relay::new(&config.mail)
             {
+                findings.error("mail", error.to_string());
+            }
+            if let Err(error) = Webhook::new(&config.mail) {
                 findings.error("mail", error.to_string());
             }
         }

@@ -9,6 +9,7 @@ use serde_json::{Map, Number, Value as Json};
 use super::args::Explain;
 use super::{Done, setup};
 use crate::config::{Config, Format, Shown};
+use crate::control::ListedPorts;
 use crate::correlator::Missed;
 use crate::engine::Outcome;
 use crate::event::{Alert, BanOrder, Fields, Line, Ttl, Value, Verdict, Withheld};
@@ -105,6 +106,9 @@ struct ExplainedBan {
     target: String,
     ttl_s: Option<u64>,
     rule: Option<u32>,
+    /// Not there where every port is banned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ports: Option<ListedPorts>,
 }
 
 impl<'l> Explained<'l> {
@@ -172,6 +176,7 @@ impl ExplainedBan {
                 Ttl::Permanent => None,
             },
             rule: order.rule,
+            ports: order.ports.as_ref().map(ListedPorts::from),
         }
     }
 }

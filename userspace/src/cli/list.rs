@@ -41,7 +41,7 @@ fn print(out: &mut impl io::Write, bans: &[ListedBan], now: Timestamp) -> io::Re
     if bans.is_empty() {
         return writeln!(out, "Nobody is banned.");
     }
-    let rows: Vec<[String; 6]> = bans
+    let rows: Vec<[String; 7]> = bans
         .iter()
         .map(|ban| {
             [
@@ -49,6 +49,7 @@ fn print(out: &mut impl io::Write, bans: &[ListedBan], now: Timestamp) -> io::Re
                 ban.expires
                     .as_deref()
                     .map_or_else(|| "permanent".to_owned(), |expires| table::left(expires, now)),
+                ports(ban, now),
                 table::grouped(ban.dropped_packets),
                 table::bytes(ban.dropped_bytes),
                 ban.rule.map_or_else(|| ban.origin.clone(), |rule| rule.to_string()),
@@ -56,7 +57,15 @@ fn print(out: &mut impl io::Write, bans: &[ListedBan], now: Timestamp) -> io::Re
             ]
         })
         .collect();
-    table::write(out, ["TARGET", "LEFT", "DROPPED", "BYTES", "BY", "REASON"], &rows)
+    table::write(out, ["TARGET", "LEFT", "PORTS", "DROPPED", "BYTES", "BY", "REASON"], &rows)
+}
+
+fn ports(ban: &ListedBan, now: Timestamp) -> String {
+    match (&ban.ports, &ban.every_port_until) {
+        (None, _) => "all".to_owned(),
+        (Some(ports), None) => ports.to_string(),
+        (Some(ports), Some(until)) => format!("{ports} (all for {})", table::left(until, now)),
+    }
 }
 
 /// The kernel knows what is dropped, the database why.
@@ -72,7 +81,10 @@ pub(super) fn without_daemon(config: &Config) -> anyhow::Result<Vec<ListedBan>> 
 fn known(config: &Config) -> Result<HashMap<Target, BanOrder>, StoreError> {
     let mut known = HashMap::new();
     Reader::open(&config.state_dir)?.bans(|ban| {
-        known.insert(ban.order.target, ban.order);
+        let is_later = |known: &BanOrder| known.since > ban.order.since;
+        if !known.get(&ban.order.target).is_some_and(is_later) {
+            known.insert(ban.order.target, ban.order);
+        }
     })?;
     Ok(known)
 }

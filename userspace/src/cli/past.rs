@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::control::ListedPorts;
 use crate::event::{Target, Timestamp};
 use crate::mail::visible;
 use crate::store::{HistoryEntry, HistoryKind};
@@ -22,6 +23,7 @@ pub(super) struct Entry {
     level: Option<u8>,
     reason: Option<String>,
     expires: Option<String>,
+    ports: Option<ListedPorts>,
     offences: Option<u32>,
     dropped_packets: Option<u64>,
     dropped_bytes: Option<u64>,
@@ -41,6 +43,7 @@ impl From<HistoryEntry> for Entry {
             level: entry.level,
             reason: entry.reason,
             expires: entry.expires.map(time),
+            ports: entry.ports.as_ref().map(ListedPorts::from),
             offences: entry.offences,
             dropped_packets: entry.packets,
             dropped_bytes: entry.bytes,
@@ -66,6 +69,9 @@ pub(super) fn write(out: &mut impl Write, entry: &HistoryEntry, named: bool) -> 
         (None, Some("rule"), _) => write!(out, "  by its score")?,
         (None, Some(origin), _) => write!(out, "  by {}", visible(origin, TEXT))?,
         (None, None, _) => {}
+    }
+    if let (Some(ports), false) = (&entry.ports, is_end(entry.kind)) {
+        write!(out, "  ports {ports}")?;
     }
     match entry.kind {
         HistoryKind::Ban | HistoryKind::Late => match entry.expires {
@@ -116,6 +122,7 @@ mod tests {
             level: Some(10),
             reason: Some("sshd brute force".to_owned()),
             expires: Some(Timestamp::from_secs(1_700_000_300)),
+            ports: None,
             offences: Some(1),
             packets: None,
             bytes: None,

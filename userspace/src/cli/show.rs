@@ -120,6 +120,13 @@ fn print_ban(out: &mut impl Write, ban: &ListedBan, now: Timestamp) -> io::Resul
         Some(expires) => format!("until {expires} ({} left)", table::left(expires, now)),
         None => "until lifted".to_owned(),
     };
+    let from = match (&ban.ports, &ban.every_port_until) {
+        (None, _) => String::new(),
+        (Some(ports), None) => format!(" from ports {ports}"),
+        (Some(ports), Some(every)) => {
+            format!(" from every port until {every}, from ports {ports}")
+        }
+    };
     let by = match (ban.rule, ban.level) {
         (Some(rule), Some(level)) => format!("rule {rule}, level {level}"),
         (Some(rule), None) => format!("rule {rule}"),
@@ -128,7 +135,7 @@ fn print_ban(out: &mut impl Write, ban: &ListedBan, now: Timestamp) -> io::Resul
     };
     writeln!(
         out,
-        "{} is banned {until}, by {by}: {}; {} packets dropped.",
+        "{} is banned{from} {until}, by {by}: {}; {} packets dropped.",
         ban.target,
         visible(&ban.reason, 200),
         table::grouped(ban.dropped_packets)

@@ -15,8 +15,8 @@ use super::nearest::nearest;
 use super::raw::{KEYS, RawBan, RawConfig, RawMail, RawSource, Text};
 use super::relay::Login;
 use super::{
-    BanConfig, Config, Format, Input, MailConfig, Mode, SourceConfig, XdpMode, parse_duration,
-    relay,
+    BanConfig, Config, Format, Input, MailConfig, Mode, SourceConfig, WebhookStyle, XdpMode,
+    parse_duration, relay,
 };
 use crate::event::Target;
 
@@ -129,6 +129,20 @@ impl Check<'_> {
             let problem = "is of no use while mail.relay names no user: smtps://USER@HOST";
             return Err(self.incomplete(password_at, "mail.password_file", problem));
         }
+        let secret_at = place_of(&raw.webhook_secret_file);
+        let webhook = self.one("mail.webhook", raw.webhook, usual.webhook, |text| {
+            relay::check_webhook(text).map(|()| Some(text.to_owned()))
+        })?;
+        let webhook_secret_file = self.one(
+            "mail.webhook_secret_file",
+            raw.webhook_secret_file,
+            usual.webhook_secret_file,
+            path,
+        )?;
+        if webhook.is_none() && webhook_secret_file.is_some() {
+            let problem = "is of no use without mail.webhook";
+            return Err(self.incomplete(secret_at, "mail.webhook_secret_file", problem));
+        }
         Ok(MailConfig {
             level: self.one("mail.level", raw.level, usual.level, number(0..=NEVER))?,
             immediate: self.one(
@@ -141,6 +155,15 @@ impl Check<'_> {
             from: self.one("mail.from", raw.from, usual.from, mailbox)?,
             relay,
             password_file,
+            ca_file: self.one("mail.ca_file", raw.ca_file, usual.ca_file, path)?,
+            webhook,
+            webhook_style: self.one(
+                "mail.webhook_style",
+                raw.webhook_style,
+                usual.webhook_style,
+                word(&WebhookStyle::ALL.map(|style| (style.as_str(), style))),
+            )?,
+            webhook_secret_file,
             per_hour: self.one(
                 "mail.per_hour",
                 raw.per_hour,
@@ -178,7 +201,7 @@ impl Check<'_> {
             ));
         }
         let Some(format) = format else {
-            let problem = "expected `format`, one of syslog, suricata-fast, suricata-eve";
+            let problem = "expected `format`, one of syslog, suricata-fast, suricata-eve, plain";
             return Err(self.incomplete(at, "sources", problem));
         };
         for (later, key, instead) in FORMATS_TO_COME {
@@ -319,18 +342,11 @@ const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::
 const XDP_MODES: [(&str, XdpMode); 3] =
     [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
 
-const FORMATS_TO_COME: [(&str, &str, &str); 2] = [
-    (
-        "journald",
-        "format: journald",
-        "let rsyslog write a file and name that: {format: syslog, file: /var/log/auth.log}",
-    ),
-    (
-        "plain",
-        "format: plain",
-        "remove the source; syslog, suricata-fast and suricata-eve are read",
-    ),
-];
+const FORMATS_TO_COME: [(&str, &str, &str); 1] = [(
+    "journald",
+    "format: journald",
+    "let rsyslog write a file and name that: {format: syslog, file: /var/log/auth.log}",
+)];
 
 /// One above the highest level: no alert reaches it.
 const NEVER: u8 = 16;

@@ -64,12 +64,16 @@ pub(super) struct RawMail {
     pub(super) from: Option<Text>,
     pub(super) relay: Option<Text>,
     pub(super) password_file: Option<Text>,
+    pub(super) ca_file: Option<Text>,
+    pub(super) webhook: Option<Text>,
+    pub(super) webhook_style: Option<Text>,
+    pub(super) webhook_secret_file: Option<Text>,
     pub(super) per_hour: Option<Text>,
 }
 
 /// Every key with its section, to tell where a misplaced one belongs. The documentation is tested
 /// against this list, and this list against the structs.
-pub(super) const KEYS: [&str; 37] = [
+pub(super) const KEYS: [&str; 41] = [
     "mode",
     "interfaces",
     "xdp_mode",
@@ -105,6 +109,10 @@ pub(super) const KEYS: [&str; 37] = [
     "mail.from",
     "mail.relay",
     "mail.password_file",
+    "mail.ca_file",
+    "mail.webhook",
+    "mail.webhook_style",
+    "mail.webhook_secret_file",
     "mail.per_hour",
     "metrics",
 ];

@@ -1,6 +1,9 @@
-//! `mail.relay`: `smtp://`, `smtp+starttls://` or `smtps://`, then `[user@]host[:port]`.
+//! `mail.relay`: `smtp://`, `smtp+starttls://` or `smtps://`, then `[user@]host[:port]`; `mail.webhook`:
+//! `https://` or `http://`.
 
 use std::net::Ipv6Addr;
+
+use url::Url;
 
 /// What a relay's URL says about the login.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,6 +57,23 @@ pub(super) fn check(url: &str) -> Result<Login, String> {
     }
 }
 
+/// Checks a webhook's URL; the error is what was expected.
+pub(super) fn check_webhook(text: &str) -> Result<(), String> {
+    let expected = || "expected https://HOST/PATH, as the chat service or ntfy gives it".to_owned();
+    let url = Url::parse(text).map_err(|_error| expected())?;
+    if !matches!(url.scheme(), "https" | "http") || !url.has_host() || url.fragment().is_some() {
+        return Err(expected());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "expected no login in the URL: put the token in a file that only root can read, \
+                    and name that in mail.webhook_secret_file"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
 fn printable(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_graphic())
 }
@@ -74,6 +94,22 @@ mod tests {
             ("smtp://[2001:db8::1]", false),
         ] {
             assert_eq!(check(url), Ok(Login { has_user }), "{url}");
+        }
+    }
+
+    #[test]
+    fn webhooks() {
+        for url in ["https://chat.example/hooks/{secret}", "http://[::1]:8080/ravelin"] {
+            assert_eq!(check_webhook(url), Ok(()), "{url}");
+        }
+        for (url, expected) in [
+            ("chat.example/hooks", "https://"),
+            ("ftp://chat.example", "https://"),
+            ("https://", "https://"),
+            ("https://user:pass@chat.example/", "mail.webhook_secret_file"),
+        ] {
+            let error = check_webhook(url).unwrap_err();
+            assert!(error.contains(expected), "{url}: {error}");
         }
     }
 

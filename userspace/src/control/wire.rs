@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Target;
+use crate::event::{Ports, Target};
 
 /// What a client may ask.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -18,6 +18,9 @@ pub enum Request {
         target: Target,
         /// Seconds; none: permanent.
         ttl_s: Option<u64>,
+        /// Which of our ports; none: every one.
+        #[serde(default)]
+        ports: Option<Ports>,
         /// What the admin says it is for.
         reason: String,
         /// Also a prefix that is shorter than /8 (v6 /32).
@@ -136,6 +139,10 @@ pub struct ListedBan {
     pub since: String,
     /// RFC 3339; null: permanent.
     pub expires: Option<String>,
+    /// The ports that are banned until then; null: every one.
+    pub ports: Option<ListedPorts>,
+    /// RFC 3339: until this earlier time every port is; null where that isn't so.
+    pub every_port_until: Option<String>,
     /// The rule that decided.
     pub rule: Option<u32>,
     /// Its level.
@@ -148,6 +155,40 @@ pub struct ListedBan {
     pub dropped_packets: u64,
     /// Since the ban began; frame lengths.
     pub dropped_bytes: u64,
+}
+
+/// A set of ports as JSON has it: numbers, and ranges as `"8000-8010"`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ListedPorts(Vec<ListedPort>);
+
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(untagged)]
+enum ListedPort {
+    One(u16),
+    Range(String),
+}
+
+impl From<&Ports> for ListedPorts {
+    fn from(ports: &Ports) -> Self {
+        let ports = ports.ranges().iter().map(|(first, last)| match first == last {
+            true => ListedPort::One(*first),
+            false => ListedPort::Range(format!("{first}-{last}")),
+        });
+        Self(ports.collect())
+    }
+}
+
+impl std::fmt::Display for ListedPorts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, port) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            match port {
+                ListedPort::One(port) => write!(f, "{comma}{port}")?,
+                ListedPort::Range(range) => write!(f, "{comma}{range}")?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What the daemon knows of a target at this moment.

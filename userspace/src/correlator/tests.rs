@@ -18,6 +18,7 @@ fn rule(id: u32, level: u8, trigger: Trigger) -> Rule {
             ban: None,
             mail: None,
             ttl: None,
+            ports: None,
             observe: false,
             network: None,
         }),

@@ -10,10 +10,10 @@ use super::logline::UnbanLine;
 use super::pipeline::{Enforcement, Pipeline};
 use crate::blocklist::{BlocklistError, Clock, KernelBan};
 use crate::control::{
-    InterfaceStatus, ListedBan, MailStatus, PacketStatus, Request, Response, Shown, SourceStatus,
-    State, Status,
+    InterfaceStatus, ListedBan, ListedPorts, MailStatus, PacketStatus, Request, Response, Shown,
+    SourceStatus, State, Status,
 };
-use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
+use crate::event::{BanOrder, Origin, Ports, Target, Timestamp, Ttl};
 use crate::host;
 use crate::store::{Effect, Evidence};
 
@@ -29,8 +29,8 @@ impl Pipeline {
         let answer = match request {
             Request::Status => self.status().map(|status| Response::Status(Box::new(status))),
             Request::List => self.list().map(|bans| Response::List { bans }),
-            Request::Ban { target, ttl_s, reason, force } => {
-                self.ban(target, ttl_s, &reason, force)
+            Request::Ban { target, ttl_s, ports, reason, force } => {
+                self.ban(target, ttl_s, ports, &reason, force)
             }
             Request::Unban { target } => self.unban(target),
             Request::UnbanAll => self.unban_all(),
@@ -49,6 +49,7 @@ impl Pipeline {
         &mut self,
         target: Target,
         ttl_s: Option<u64>,
+        ports: Option<Ports>,
         reason: &str,
         force: bool,
     ) -> Result<Response, String> {
@@ -71,6 +72,7 @@ impl Pipeline {
             target,
             since,
             ttl: ttl_s.map_or(Ttl::Permanent, |secs| Ttl::For(Duration::from_secs(secs))),
+            ports,
             origin: Origin::Hand,
             rule: None,
             level: None,
@@ -272,11 +274,17 @@ pub fn listed<'o>(
         .map(|entry| {
             let order = known(entry.target);
             let since = order.map_or(now, |order| order.since);
+            let every_port_until =
+                entry.every_port_until.filter(|until| !until.lapsed(clock.monotonic_ns()));
             let ban = ListedBan {
                 target: entry.target,
                 origin: order.map_or(Origin::Adopted, |order| order.origin.clone()).to_string(),
                 since: since.to_string(),
                 expires: clock.timestamp(entry.expires).map(|expires| expires.to_string()),
+                ports: entry.ports.as_ref().map(ListedPorts::from),
+                every_port_until: every_port_until
+                    .and_then(|until| clock.timestamp(until))
+                    .map(|until| until.to_string()),
                 rule: order.and_then(|order| order.rule),
                 level: order.and_then(|order| order.level),
                 reason: order.map_or_else(

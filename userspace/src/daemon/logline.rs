@@ -21,7 +21,7 @@ pub(super) struct UnbanLine<'b> {
 
 impl fmt::Display for BanLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BanOrder { target, ttl, rule, level, origin, reason, .. } = self.0;
+        let BanOrder { target, ttl, ports, rule, level, origin, reason, .. } = self.0;
         write!(f, "ban target={target}")?;
         match ttl {
             Ttl::For(ttl) => write!(f, " ttl={}s", ttl.as_secs())?,
@@ -35,7 +35,11 @@ impl fmt::Display for BanLine<'_> {
             Some(level) => write!(f, " level={level}")?,
             None => f.write_str(" level=-")?,
         }
-        write!(f, " origin={origin} reason=\"")?;
+        write!(f, " origin={origin}")?;
+        if let Some(ports) = ports {
+            write!(f, " ports={ports}")?;
+        }
+        f.write_str(" reason=\"")?;
         quoted(f, reason)?;
         f.write_char('"')
     }
@@ -94,6 +98,7 @@ mod tests {
             target: "198.51.100.7".parse().unwrap(),
             since: Timestamp::from_secs(0),
             ttl: Ttl::For(Duration::from_secs(300)),
+            ports: None,
             origin: Origin::Rule,
             rule: Some(300_011),
             level: Some(10),
@@ -105,6 +110,9 @@ mod tests {
             "ban target=198.51.100.7/32 ttl=300s rule=300011 level=10 origin=rule \
              reason=\"say \\\"hi\\\"\\nban target=192.0.2.1/32\""
         );
+        order.ports = Some("465,25".parse().unwrap());
+        assert!(BanLine(&order).to_string().contains(" origin=rule ports=25,465 reason="));
+        order.ports = None;
         (order.rule, order.level, order.ttl) = (None, None, Ttl::Permanent);
         assert!(
             BanLine(&order)

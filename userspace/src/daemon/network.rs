@@ -5,16 +5,22 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, MailConfig};
 use crate::host::Facts;
 use crate::policy::Network;
 
 /// A resolver that doesn't answer doesn't hold up the start.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Addresses, gateways, resolvers, own links, and the mail relay.
+/// Addresses, gateways, resolvers, own links, and whom we bring mail to.
 pub fn of(facts: &Facts, config: &Config) -> Network {
-    with_relays(facts, relays(&config.mail.relay).unwrap_or_default())
+    let partners = partners(&config.mail);
+    with_relays(facts, partners.iter().filter_map(|url| relays(url)).flatten().collect())
+}
+
+/// The URLs of whom we bring mail to: relay and webhook.
+pub(super) fn partners(mail: &MailConfig) -> Vec<String> {
+    std::iter::once(&mail.relay).chain(&mail.webhook).cloned().collect()
 }
 
 /// The same, where the relay's addresses are known.
@@ -29,7 +35,7 @@ pub(super) fn with_relays(facts: &Facts, relays: Vec<IpAddr>) -> Network {
     }
 }
 
-/// The relay's addresses; `None` where they can't be had now.
+/// The addresses of a relay or webhook; `None` where they can't be had now.
 pub(super) fn relays(url: &str) -> Option<Vec<IpAddr>> {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = authority.split('/').next().unwrap_or(authority);
@@ -42,19 +48,16 @@ pub(super) fn relays(url: &str) -> Option<Vec<IpAddr>> {
         return Some(vec![addr]);
     }
     let (found, answer) = mpsc::channel();
-    let host = host.to_owned();
+    let name = host.to_owned();
     let asked = thread::Builder::new().name("resolve-relay".to_owned()).spawn(move || {
-        let addresses = (host.as_str(), 25).to_socket_addrs();
+        let addresses = (name.as_str(), 25).to_socket_addrs();
         // Nobody waits any more where it took too long.
         drop(found.send(addresses.map(|addresses| addresses.map(|addr| addr.ip()).collect())));
     });
     match asked.map(|_| answer.recv_timeout(PATIENCE)) {
         Ok(Ok(Ok(addresses))) => Some(addresses),
         _ => {
-            tracing::warn!(
-                relay = url,
-                "The relay's address can't be resolved, so it isn't on the allow list."
-            );
+            tracing::warn!(host, "Its address can't be resolved, so it isn't on the allow list.");
             None
         }
     }
@@ -69,6 +72,7 @@ mod tests {
         for (url, addr) in [
             ("smtp://192.0.2.25:25", "192.0.2.25"),
             ("smtps://user@192.0.2.25", "192.0.2.25"),
+            ("https://192.0.2.25/hooks/x@y:z", "192.0.2.25"),
             ("smtp+starttls://a%40b@[2001:db8::25]:587", "2001:db8::25"),
         ] {
             assert_eq!(relays(url), Some(vec![addr.parse().unwrap()]), "{url}");

@@ -258,8 +258,8 @@ impl Pipeline {
             if recognised || program.is_some_and(|program| packs.knows_program(program)) {
                 self.look_at_line(at, recognised);
             }
-            if let Some((target, time)) = got_through {
-                self.look_at_ban(target, time);
+            if let Some(got_through) = got_through {
+                self.look_at_ban(got_through);
             }
             return;
         }
@@ -279,8 +279,8 @@ impl Pipeline {
         let verdict = outcome.verdict.clone();
         drop(outcome);
         self.look_at_line(at, true);
-        if let Some((target, time)) = got_through {
-            self.look_at_ban(target, time);
+        if let Some(got_through) = got_through {
+            self.look_at_ban(got_through);
         }
         // The history tells the alert before the ban that it led to.
         effects.extend(told.into_iter().map(Effect::Alert));
@@ -300,7 +300,7 @@ impl Pipeline {
         }
         let now = Timestamp::now();
         for notice in notices {
-            effects.extend(self.parts.mail.entry(&notice, now).map(Effect::Mail));
+            effects.extend(self.parts.mail.entries(&notice, now).into_iter().map(Effect::Mail));
         }
     }
 
@@ -308,7 +308,8 @@ impl Pipeline {
     pub(super) fn enforce(&mut self, order: &BanOrder) -> Result<(), ()> {
         let clock = Clock::read();
         if let Some(blocklist) = self.parts.enforcement.kernel() {
-            match blocklist.insert(order.target, clock.expiry(order.expires())) {
+            let expires = clock.expiry(order.expires());
+            match blocklist.ban(order.target, order.ports.as_ref(), expires) {
                 Ok(_) => {}
                 Err(error) => {
                     self.refused(order, &error);
@@ -394,7 +395,8 @@ impl Pipeline {
                 what: format!("{name}: {report}"),
                 remedy: "rotate logs by renaming (no copytruncate), and keep one old file uncompressed (delaycompress)".to_owned(),
             });
-            effects.extend(self.parts.mail.entry(&notice, Timestamp::now()).map(Effect::Mail));
+            let entries = self.parts.mail.entries(&notice, Timestamp::now());
+            effects.extend(entries.into_iter().map(Effect::Mail));
         }
     }
 
@@ -420,8 +422,9 @@ impl Pipeline {
     }
 
     pub(super) fn mail(&self, notice: &Notice) {
-        if let Some(entry) = self.parts.mail.entry(notice, Timestamp::now()) {
-            self.parts.store.push([Effect::Mail(entry)]);
+        let entries = self.parts.mail.entries(notice, Timestamp::now());
+        if !entries.is_empty() {
+            self.parts.store.push(entries.into_iter().map(Effect::Mail));
         }
     }
 }

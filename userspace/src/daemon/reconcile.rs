@@ -9,7 +9,7 @@ use super::DaemonError;
 use super::health::Health;
 use super::logline::UnbanLine;
 use super::pipeline::Enforcement;
-use crate::blocklist::{Clock, Expiry, KernelBan};
+use crate::blocklist::{Clock, Expiry, KernelBan, Wanted};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
@@ -33,15 +33,23 @@ pub(super) fn bring_together(
         }
     }
     let mut bans = HashMap::new();
+    // A target may have several, of different ports: all of them hold, the latest is what is told.
+    let mut standing = Vec::new();
     store.read().bans(|stored| {
-        if stored.order.expires().is_none_or(|expires| expires > now) {
-            bans.insert(stored.order.target, stored.order);
+        let order = stored.order;
+        if order.expires().is_none_or(|expires| expires > now) {
+            standing.push((order.target, order.ports.clone(), order.expires()));
+            let is_later = |known: &BanOrder| known.since > order.since;
+            if !bans.get(&order.target).is_some_and(is_later) {
+                bans.insert(order.target, order);
+            }
         }
     })?;
     let mut past = Vec::new();
     store.read().offences(now.saturating_sub(config.ban.forget_after), |offences| {
         past.push(Past {
             target: offences.target,
+            ports: None,
             expires: Some(offences.last),
             offences: offences.count,
         });
@@ -59,8 +67,13 @@ pub(super) fn bring_together(
             stays
         });
         store.commit(&lifted.iter().map(|ban| forgiven(ban, now)).collect::<Vec<_>>())?;
-        let wanted = bans.values().map(|order| (order.target, clock.expiry(order.expires())));
-        let restored = blocklist.restore(wanted.collect::<Vec<_>>())?;
+        standing.retain(|(target, ..)| bans.contains_key(target));
+        let wanted = standing.iter().map(|(target, ports, expires)| Wanted {
+            target: *target,
+            ports: ports.clone(),
+            expires: clock.expiry(*expires),
+        });
+        let restored = blocklist.restore(wanted)?;
         for (target, error) in &restored.refused {
             tracing::warn!(%target, %error, "A ban couldn't be restored.");
             bans.remove(target);
@@ -83,6 +96,7 @@ pub(super) fn bring_together(
                     ttl: clock
                         .timestamp(entry.expires)
                         .map_or(Ttl::Permanent, |expires| Ttl::For(expires.since(now))),
+                    ports: entry.ports,
                     origin: Origin::Adopted,
                     rule: None,
                     level: None,
@@ -102,12 +116,9 @@ pub(super) fn bring_together(
     engine.policy_mut().restore(past);
     // An adopted ban may be one whose line comes again, since we died before it was committed: then the
     // line shall ban it anew, with its reason, its mail and its place in the history.
-    for order in bans.values().filter(|order| order.origin != Origin::Adopted) {
-        engine.policy_mut().restore([Past {
-            target: order.target,
-            expires: order.expires(),
-            offences: order.offences,
-        }]);
+    for (target, ports, expires) in standing {
+        let Some(BanOrder { offences, .. }) = bans.get(&target) else { continue };
+        engine.policy_mut().restore([Past { target, ports, expires, offences: *offences }]);
     }
     Ok(bans)
 }
@@ -117,6 +128,8 @@ fn never_dropped(target: Target) -> KernelBan {
     KernelBan {
         target,
         expires: Expiry::Permanent,
+        ports: None,
+        every_port_until: None,
         packets: 0,
         bytes: 0,
         last_seen_ns: None,

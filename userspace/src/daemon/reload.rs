@@ -14,10 +14,10 @@ use super::health::Health;
 use super::pipeline::{Command, Pipeline};
 use super::sources::{self, Positions};
 use super::{DaemonError, Options, effective, network};
-use crate::config::{self, Config, Loaded, Shown};
+use crate::config::{self, Config, Loaded, MailConfig, Shown};
 use crate::control::Response;
 use crate::host::{self, Facts};
-use crate::mail::{Courier, MailHealth, Policy as MailPolicy};
+use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy, Webhook};
 use crate::policy::{Network, SuricataProof};
 use crate::rules::{Packs, Rule};
 use crate::source::{CommandSender, Inbox};
@@ -112,7 +112,7 @@ impl Job {
         let config = effective(&loaded, &self.options);
         let packs = Packs::load(config.builtin_rules, &config.rules)
             .map_err(|errors| errors.to_string())?;
-        let courier = (!config.mail.to.is_empty())
+        let courier = (!Channel::of(&config.mail).is_empty())
             .then(|| Courier::new(&config.mail, &self.host, self.store.clone()))
             .transpose()
             .map_err(|error| error.to_string())?;
@@ -172,7 +172,7 @@ impl Pipeline {
             }
             // Fails only where the daemon is on its way out.
             drop(parts.couriers.send(courier));
-            parts.surroundings.set_relay(&parts.config.mail.relay);
+            parts.surroundings.set_relays(network::partners(&parts.config.mail));
         }
         for code in ["configuration-invalid", "packs-invalid", "reload-refused"] {
             parts.health.clear(code, "");
@@ -247,6 +247,16 @@ fn config_changes(old: &Config, new: &Config) -> Vec<String> {
         file.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string())
     };
     tell("mail.password_file", file(&was.password_file), file(&is.password_file));
+    tell("mail.ca_file", file(&was.ca_file), file(&is.ca_file));
+    let webhook = |mail: &MailConfig| {
+        let place = Webhook::new(mail).ok().flatten().map(|hook| hook.place());
+        place.unwrap_or_else(|| "none".to_owned())
+    };
+    tell("mail.webhook", webhook(was), webhook(is));
+    let style = |mail: &MailConfig| mail.webhook_style.as_str().to_owned();
+    tell("mail.webhook_style", style(was), style(is));
+    let secret = |mail: &MailConfig| file(&mail.webhook_secret_file);
+    tell("mail.webhook_secret_file", secret(was), secret(is));
     tell("mail.per_hour", was.per_hour.to_string(), is.per_hour.to_string());
     changes
 }

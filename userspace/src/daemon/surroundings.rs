@@ -35,7 +35,7 @@ pub(super) struct Surroundings(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    relay: Mutex<String>,
+    relays: Mutex<Vec<String>>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -49,18 +49,18 @@ impl Surroundings {
     /// Watches from now on; `watch` was opened before the facts that are in use were asked for.
     pub(super) fn spawn(
         watch: Watch,
-        relay: &str,
+        relays: Vec<String>,
         known: Network,
         commands: CommandSender<Command>,
     ) -> Self {
         let stopped = Arc::new(AtomicBool::new(false));
-        let shared =
-            Arc::new(Shared { relay: Mutex::new(relay.to_owned()), stopped: Arc::clone(&stopped) });
+        let known = (relays.clone(), known.relays);
+        let shared = Arc::new(Shared { relays: Mutex::new(relays), stopped: Arc::clone(&stopped) });
         let weak = Arc::downgrade(&shared);
-        let watcher = Watcher { watch, relays: (relay.to_owned(), known.relays), commands };
+        let watcher = Watcher { watch, relays: known, commands };
         let started = thread::Builder::new().name("surroundings".to_owned()).spawn(move || {
-            let relay = || weak.upgrade().map(|shared| shared.relay());
-            watcher.run(relay, &stopped);
+            let relays = || weak.upgrade().map(|shared| shared.relays());
+            watcher.run(relays, &stopped);
         });
         if let Err(error) = started {
             tracing::error!(%error, "No thread to watch the network; a restart follows its changes.");
@@ -68,27 +68,27 @@ impl Surroundings {
         Self(shared)
     }
 
-    /// Another relay is written to.
-    pub(super) fn set_relay(&self, relay: &str) {
-        relay.clone_into(&mut self.0.relay.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Others are written to.
+    pub(super) fn set_relays(&self, relays: Vec<String>) {
+        *self.0.relays.lock().unwrap_or_else(PoisonError::into_inner) = relays;
     }
 }
 
 impl Shared {
-    fn relay(&self) -> String {
-        self.relay.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn relays(&self) -> Vec<String> {
+        self.relays.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 struct Watcher {
     watch: Watch,
-    /// The relay, and its addresses as far as they were ever known.
-    relays: (String, Vec<std::net::IpAddr>),
+    /// Relay and webhook, and their addresses as far as they were ever known.
+    relays: (Vec<String>, Vec<std::net::IpAddr>),
     commands: CommandSender<Command>,
 }
 
 impl Watcher {
-    fn run(mut self, relay: impl Fn() -> Option<String>, stopped: &AtomicBool) {
+    fn run(mut self, relays: impl Fn() -> Option<Vec<String>>, stopped: &AtomicBool) {
         let mut looked = Instant::now();
         while !stopped.load(Relaxed) {
             let polled = poll(&mut [PollFd::new(&self.watch, PollFlags::IN)], Some(&NAP));
@@ -102,9 +102,9 @@ impl Watcher {
             } else if looked.elapsed() < LOOK {
                 continue;
             }
-            let Some(relay) = relay() else { return };
+            let Some(relays) = relays() else { return };
             let begun = Instant::now();
-            match self.look(relay) {
+            match self.look(relays) {
                 Ok(news) => match self.commands.send(Command::Surroundings(Box::new(news))) {
                     Err(SendError::Closed) => return,
                     // Looked at again soon enough.
@@ -117,13 +117,13 @@ impl Watcher {
         }
     }
 
-    fn look(&mut self, relay: String) -> Result<News, host::HostError> {
+    fn look(&mut self, urls: Vec<String>) -> Result<News, host::HostError> {
         let facts = host::facts()?;
-        match network::relays(&relay) {
-            Some(addresses) => self.relays = (relay, addresses),
-            // A resolver that is down doesn't take the relay off the allow list.
-            None if self.relays.0 == relay => {}
-            None => self.relays = (relay, Vec::new()),
+        let found: Vec<_> = urls.iter().map(|url| network::relays(url)).collect();
+        let complete = found.iter().all(Option::is_some);
+        // A resolver that is down doesn't take the relay off the allow list.
+        if complete || self.relays.0 != urls {
+            self.relays = (urls, found.into_iter().flatten().flatten().collect());
         }
         let network = network::with_relays(&facts, self.relays.1.clone());
         Ok(News { facts, network })

@@ -138,19 +138,19 @@ impl Pipeline {
             return;
         }
         let fares = self.parts.mail_health.borrow_and_update().clone();
-        match fares.trouble {
-            Some((_, error)) => self.parts.health.note(
+        match fares.undelivered() {
+            Some(trouble) => self.parts.health.note(
                 "mail-undelivered",
                 "",
-                format!("{error}; mail waits in the outbox and is tried again: check mail.relay"),
+                format!("{trouble}; what waits in the outbox is tried again; `ravelin mail test` tries at once"),
             ),
             None => self.parts.health.clear("mail-undelivered", ""),
         }
-        if let Some((_, error)) = fares.refused {
+        if let Some(refused) = fares.refused_for_good() {
             self.parts.health.note(
                 "mail-refused",
                 "",
-                format!("the relay refused a mail for good: {error}"),
+                format!("refused for good, and not tried again: {refused}"),
             );
         }
     }

@@ -6,27 +6,35 @@ use std::time::{Duration, Instant};
 use super::habit::Verdict;
 use super::pipeline::Pipeline;
 use crate::engine::Outcome;
-use crate::event::{Target, Timestamp, canonical};
+use crate::event::{Ports, Target, Timestamp, canonical};
 
 /// What was under way when a ban began is through by then.
 const GRACE: Duration = Duration::from_secs(5);
 /// Ineffective bans that are watched; what ails one ails all.
 const WATCHED: usize = 64;
 
+/// Whose packets got through, when, and to which of our ports, as far as that is known.
+pub(super) type GotThrough = (Target, Timestamp, Option<Ports>);
+
 /// Evidence that its offender's packets get through: it tried to log in, or Suricata saw its packet.
-pub(super) fn got_through(outcome: &Outcome<'_>) -> Option<(Target, Timestamp)> {
+pub(super) fn got_through(outcome: &Outcome<'_>) -> Option<GotThrough> {
     let (event, offender) = (outcome.event.as_ref()?, outcome.offence.offender?);
     let own = match event.suricata {
         Some(alert) => alert.src.map(canonical) == Some(offender),
         None => event.kind.attempt,
     };
     own.then_some(())?;
-    outcome.target.map(|target| (target, outcome.time))
+    let ports = match event.suricata {
+        Some(alert) => alert.dst_port.and_then(|port| Ports::of_ranges([(port, port)]).ok()),
+        // What a rule would ban is what the service listens on.
+        None => outcome.fired.alerts.iter().find_map(|alert| alert.rule.ports.clone()),
+    };
+    outcome.target.map(|target| (target, outcome.time, ports))
 }
 
 impl Pipeline {
     /// Takes note of evidence from somebody who should be cut off.
-    pub(super) fn look_at_ban(&mut self, target: Target, time: Timestamp) {
+    pub(super) fn look_at_ban(&mut self, (target, time, to): GotThrough) {
         if self.parts.off || self.ineffective.len() >= WATCHED || self.ineffective.contains(&target)
         {
             return;
@@ -36,6 +44,12 @@ impl Pipeline {
             None => self.parts.engine.policy().wider_ban(target, time),
         };
         let Some(order) = banned.and_then(|target| self.parts.bans.get(&target)) else { return };
+        // Of a ban of ports, only what came to them says anything.
+        if let Some(ports) = &order.ports
+            && !to.is_some_and(|to| ports.covers(&to))
+        {
+            return;
+        }
         // A line's ban begins with the line, and enters the kernel when it was read.
         let entered = self.undropped.get(&order.target).copied().unwrap_or(self.awake);
         let begun = order.since.max(entered);

@@ -87,7 +87,7 @@ mod tests {
         let record = decode(&mut stamps, text.as_bytes(), Timestamp::from_secs(0))?;
         match record.body {
             Body::Message(message) => Some(String::from_utf8_lossy(message).into_owned()),
-            Body::Suricata(_) => None,
+            Body::Access(_) | Body::Suricata(_) => None,
         }
     }
 

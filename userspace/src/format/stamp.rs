@@ -106,6 +106,18 @@ impl Stamps {
         self.civil(text, arrived, slashes)
     }
 
+    /// An access log's `23/Nov/2026:10:00:00 +0100`.
+    pub(super) fn access(&mut self, text: &[u8], arrived: Timestamp) -> Option<Stamp> {
+        let minute = self.utc.at(text, arrived, day_first, &TimeZone::UTC)?;
+        let (seconds, after) = seconds(text.get(self.utc.len..)?)?;
+        let zone = text.get(self.utc.len + after..)?.strip_prefix(b" ")?;
+        let (offset, zone_len) = zone_offset(zone)?;
+        Some(Stamp {
+            time: minute.map(|start| Timestamp::from_micros(start + seconds - offset)),
+            len: self.utc.len + after + 1 + zone_len,
+        })
+    }
+
     /// A stamp in the configured zone.
     fn civil(&mut self, text: &[u8], arrived: Timestamp, layout: Layout) -> Option<Stamp> {
         let minute = self.local.at(text, arrived, layout, &self.zone)?;
@@ -249,6 +261,23 @@ fn iso_date(text: &[u8]) -> Option<(Date, usize)> {
         minute,
     };
     Some((date, 16))
+}
+
+/// `23/Nov/2026:10:00`.
+fn day_first(text: &[u8]) -> Option<(Date, usize)> {
+    let &[d0, d1, b'/', m0, m1, m2, b'/', y0, y1, y2, y3, b':', ref clock @ ..] = text.get(..17)?
+    else {
+        return None;
+    };
+    let (hour, minute) = hour_minute(clock)?;
+    let date = Date {
+        year: Some(year(&[y0, y1, y2, y3])?),
+        month: month(&[m0, m1, m2])?,
+        day: two_digits(d0, d1)?,
+        hour,
+        minute,
+    };
+    Some((date, 17))
 }
 
 /// `05/14/2020-22:10`, `05/14/20-22:10`, `05/14-22:10`.

@@ -318,7 +318,7 @@ mod tests {
     fn alert(text: &str) -> SuricataAlert<'_> {
         match decoded(text).unwrap_or_else(|error| panic!("{error}: {text}")).body {
             Body::Suricata(alert) => *alert,
-            Body::Message(_) => panic!("not an alert"),
+            Body::Message(_) | Body::Access(_) => panic!("not an alert"),
         }
     }
 

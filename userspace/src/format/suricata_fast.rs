@@ -248,7 +248,7 @@ mod tests {
         let mut stamps = Stamps::new(TimeZone::UTC);
         decode(&mut stamps, line).map(|record| match record.body {
             Body::Suricata(alert) => (record.time, *alert),
-            Body::Message(_) => panic!("not an alert"),
+            Body::Message(_) | Body::Access(_) => panic!("not an alert"),
         })
     }
 

@@ -27,6 +27,8 @@ pub struct Link {
     pub mtu: u32,
     /// The bridge or bond it belongs to.
     pub master: Option<u32>,
+    /// The interface that it lies on (of a VLAN, macvlan or the like), or its peer.
+    pub lower: Option<u32>,
     /// The XDP program on it.
     pub xdp: Option<Xdp>,
     layer: LinkLayerType,
@@ -96,6 +98,7 @@ fn link(message: LinkMessage) -> Option<Link> {
         loopback: message.header.flags.contains(LinkFlags::Loopback),
         mtu: 0,
         master: None,
+        lower: None,
         xdp: None,
         layer: message.header.link_layer_type,
     };
@@ -107,6 +110,7 @@ fn link(message: LinkMessage) -> Option<Link> {
             }
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(master) => link.master = Some(master),
+            LinkAttribute::Link(lower) => link.lower = Some(lower),
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.into_iter().find_map(|info| match info {
                     LinkInfo::Kind(InfoKind::Bridge) => Some(Kind::Bridge),

@@ -1,17 +1,20 @@
 //! From notices to a mail that is worth reading on a phone: what happened and what was done first, short
 //! lines, the evidence, how to undo it.
 //!
-//! Text from logs stands in the body only, indented and with everything invisible made visible; a
+//! Text from logs stands in the body only, indented, escaped in the HTML, and with everything invisible made visible; a
 //! subject is made of our own words, addresses and the packs' descriptions.
 
 mod alerts;
 mod daemon;
 mod digest;
+mod line;
 mod offender;
+mod page;
 
 use jiff::tz::TimeZone;
 
 use self::offender::Offender;
+use self::page::Page;
 use super::notice::Notice;
 use super::outbox::Lane;
 use super::text::{header, local, visible};
@@ -80,50 +83,48 @@ impl Scene {
             return None;
         }
         let level = batch.topics.iter().map(|topic| topic.level).max().unwrap_or(0);
-        let mut body = String::new();
+        let mut page = Page::default();
         let subject = match lane {
             Lane::Alert | Lane::Backlog => {
                 let offenders = Offender::group(&notices);
                 if lane == Lane::Backlog {
-                    body.push_str(
-                        "Old news: these lines were read late,\nafter a pause or an outage.\n\n",
-                    );
+                    page.text("Old news: these lines were read late,\nafter a pause or an outage.");
                 }
-                self.alerts(&mut body, &offenders, &batch.topics);
+                self.alerts(&mut page, &offenders, &batch.topics);
                 let late = if lane == Lane::Backlog { "late news, " } else { "" };
                 format!("{late}level {level}: {}", alerts::subject(&offenders, &batch.topics))
             }
             Lane::Digest => {
                 let offenders = Offender::group(&notices);
-                digest::body(self, &mut body, &offenders, &batch.topics, vitals, now);
+                digest::body(self, &mut page, &offenders, &batch.topics, vitals, now);
                 digest::subject(&offenders, &batch.topics)
             }
-            Lane::Life => self.life(&mut body, &notices),
-            Lane::Health => self.health(&mut body, &notices),
+            Lane::Life => self.life(&mut page, &notices),
+            Lane::Health => self.health(&mut page, &notices),
         };
-        body.truncate(body.trim_end().len());
-        body.push_str(&format!("\n\n-- \nravelin {} on {}\n", self.version, self.host));
-        Some(Draft {
-            subject: header(&format!("[{}] {subject}", self.host), SUBJECT),
-            body,
-            level,
-            host: self.domain(),
-        })
+        Some(self.draft(&subject, &page, level))
     }
 
     /// A mail that only says that mail works.
     pub fn test(&self, now: Timestamp) -> Mail {
-        let Self { host, version, .. } = self;
-        Mail::loose(
-            now,
-            format!("<ravelin-test-{}@{}>", now.as_micros(), self.domain()),
-            header(&format!("[{host}] ravelin: test of the mail relay"), SUBJECT),
-            format!(
-                "This is what `ravelin mail test` sends on {host}.\n\nSent: {}\n\n\
-                 Alerts will come the same way.\n\n-- \nravelin {version} on {host}\n",
-                self.local(now)
-            ),
-        )
+        let mut page = Page::default();
+        page.lead(&format!("This is what `ravelin mail test` sends on {}.", self.host));
+        page.text(&format!("Sent: {}", self.local(now)));
+        page.text("Alerts will come the same way.");
+        let id = format!("<ravelin-test-{}@{}>", now.as_micros(), self.domain());
+        Mail::loose(now, id, self.draft("ravelin: test of the mail relay", &page, 0))
+    }
+
+    fn draft(&self, subject: &str, page: &Page, level: u8) -> Draft {
+        let signature = format!("ravelin {} on {}", self.version, self.host);
+        let subject = header(&format!("[{}] {subject}", self.host), SUBJECT);
+        Draft {
+            body: page.plain(&signature),
+            html: page.html(&subject, &signature),
+            subject,
+            level,
+            host: self.domain(),
+        }
     }
 
     fn local(&self, time: Timestamp) -> String {
@@ -135,14 +136,19 @@ fn entries(topics: &[Topic]) -> u64 {
     topics.iter().map(|topic| topic.entries).sum()
 }
 
-fn by_rule(body: &mut String, topics: &[Topic]) {
+fn by_rule(topics: &[Topic]) -> Vec<String> {
     const TOPICS: usize = 50;
-    for Topic { topic, level, entries } in topics.iter().take(TOPICS) {
-        body.push_str(&format!("  {entries} x level {level}, {}\n", visible(topic, WORDS)));
-    }
+    let mut rules: Vec<String> = topics
+        .iter()
+        .take(TOPICS)
+        .map(|Topic { topic, level, entries }| {
+            format!("{entries} x level {level}, {}", visible(topic, WORDS))
+        })
+        .collect();
     if topics.len() > TOPICS {
-        body.push_str(&format!("  and {} more rules\n", topics.len() - TOPICS));
+        rules.push(format!("and {} more rules", topics.len() - TOPICS));
     }
+    rules
 }
 
 #[cfg(test)]

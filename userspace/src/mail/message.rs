@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, SinglePart};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
 
 use crate::event::Timestamp;
 use crate::store::Mail;
@@ -27,9 +27,23 @@ pub(super) fn message(
     for recipient in to {
         builder = builder.to(recipient.clone());
     }
-    // Lines end in CRLF on the wire, and inside an encoded part as well.
-    let body = mail.body.replace('\n', "\r\n");
-    builder.singlepart(SinglePart::builder().header(ContentType::TEXT_PLAIN).body(body))
+    let plain = part(ContentType::TEXT_PLAIN, &mail.body);
+    if mail.html.is_empty() {
+        return builder.singlepart(plain);
+    }
+    // Nobody who writes into logs knows the database's part of the Message-ID.
+    let id: String = mail.message_id.chars().filter(char::is_ascii_alphanumeric).collect();
+    builder.multipart(
+        MultiPart::alternative()
+            .boundary(format!("=_{}", id.get(..60).unwrap_or(&id)))
+            .singlepart(plain)
+            .singlepart(part(ContentType::TEXT_HTML, &mail.html)),
+    )
+}
+
+/// Lines end in CRLF on the wire, and inside an encoded part as well.
+fn part(kind: ContentType, text: &str) -> SinglePart {
+    SinglePart::builder().header(kind).body(text.replace('\n', "\r\n"))
 }
 
 fn raw(name: &'static str, value: String) -> HeaderValue {

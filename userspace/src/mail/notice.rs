@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Target, Timestamp};
+use crate::event::{Ports, Target, Timestamp};
 use crate::store::Evidence;
 
 /// Something worth telling; stored as JSON until it is part of a mail.
@@ -71,6 +71,9 @@ pub enum Outcome {
         /// Its end; `None` for never.
         #[serde(with = "micros::optional")]
         until: Option<Timestamp>,
+        /// Which ports it is about; `None`: every one.
+        #[serde(default)]
+        ports: Option<Ports>,
         /// Why, where it isn't this rule's own doing: the score.
         reason: Option<String>,
         /// Which ban of this target it is.
@@ -146,6 +149,21 @@ impl Notice {
             Self::Alert(alert) => alert.level,
             Self::Started(_) | Self::Stopped(_) | Self::Recovered(_) => 3,
             Self::Degraded(degraded) => degraded.level,
+        }
+    }
+
+    /// Whom it blames, and whether it is news also where that one was told at this level already.
+    pub(super) fn blames(&self) -> (Option<Target>, bool) {
+        let Self::Alert(alert) = self else { return (None, true) };
+        // An IPv6 attacker owns a /64.
+        let of = |address| Target::of_offender(address, 64);
+        match (&alert.outcome, alert.offender) {
+            (Outcome::Banned { target, .. }, None) => (Some(*target), true),
+            (Outcome::Banned { .. }, Some(address)) => (Some(of(address)), true),
+            (Outcome::Withheld { .. } | Outcome::Nothing, Some(address)) => {
+                (Some(of(address)), false)
+            }
+            (Outcome::Withheld { .. } | Outcome::Nothing, None) => (None, true),
         }
     }
 

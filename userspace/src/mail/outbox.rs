@@ -5,12 +5,11 @@
 //! and becomes one mail later. So a flood is few mails, and a relay that was dead for a day is greeted
 //! by a handful, with everything in them.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::notice::Notice;
+use super::notice::{Notice, Outcome};
 use crate::config::MailConfig;
 use crate::event::Timestamp;
 use crate::store::{OutboxEntry, Reader, StoreError};
@@ -31,13 +30,22 @@ pub enum Lane {
     Health,
 }
 
+/// A way to people, with queues and budgets of its own: one that is dead doesn't hold up the other.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Channel {
+    /// `mail.to`, by `mail.relay`.
+    Mail,
+    /// `mail.webhook`.
+    Webhook,
+}
+
 /// Who is told what, and when.
 #[derive(Clone, Debug)]
 pub struct Policy {
     level: u8,
     immediate: u8,
     per_hour: u32,
-    anybody: bool,
+    channels: Vec<Channel>,
     zone: TimeZone,
 }
 
@@ -82,29 +90,33 @@ impl Policy {
             level: config.level,
             immediate: config.immediate,
             per_hour: config.per_hour,
-            anybody: !config.to.is_empty(),
+            channels: Channel::of(config),
             zone,
         }
     }
 
-    /// The outbox entry of a notice; `None` where it isn't told.
-    pub fn entry(&self, notice: &Notice, now: Timestamp) -> Option<OutboxEntry> {
-        let lane = self.lane(notice, now)?;
+    /// The outbox entries of a notice, one for each channel; none where it isn't told.
+    pub fn entries(&self, notice: &Notice, now: Timestamp) -> Vec<OutboxEntry> {
+        let Some(lane) = self.lane(notice, now) else { return Vec::new() };
         // Strings and numbers always have a JSON form.
-        let text = serde_json::to_string(notice).ok()?;
-        Some(OutboxEntry {
-            lane: lane.as_str(),
+        let Ok(text) = serde_json::to_string(notice) else { return Vec::new() };
+        let (offender, again) = notice.blames();
+        let entry = |channel: &Channel| OutboxEntry {
+            lane: lane.key(*channel),
             queued: now,
             level: notice.level(),
             topic: notice.topic(),
-            notice: text,
-        })
+            offender: offender.map(|target| target.to_string()),
+            again,
+            notice: text.clone(),
+        };
+        self.channels.iter().map(entry).collect()
     }
 
     /// Which lane a notice takes. A rule's own `mail: true` is told at once whatever its level,
     /// `mail: false` never.
     pub fn lane(&self, notice: &Notice, now: Timestamp) -> Option<Lane> {
-        if !self.anybody {
+        if self.channels.is_empty() {
             return None;
         }
         match notice {
@@ -112,7 +124,11 @@ impl Policy {
                 let at_once = match alert.mail {
                     Some(false) => return None,
                     Some(true) => true,
-                    None if alert.level < self.level => return None,
+                    // A ban is worth a line, also where the score decided or a rule of a lower level.
+                    None if alert.level < self.level => match alert.outcome {
+                        Outcome::Banned { .. } => false,
+                        Outcome::Withheld { .. } | Outcome::Nothing => return None,
+                    },
                     None => alert.level >= self.immediate,
                 };
                 Some(if !at_once || self.per_hour == 0 {
@@ -177,25 +193,28 @@ impl Policy {
 }
 
 impl Standing {
-    /// As the database has it.
+    /// A channel's, as the database has it.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub fn read(store: &Reader, now: Timestamp) -> Result<Self, StoreError> {
-        // Lanes that we don't know are another version's.
+    pub fn read(store: &Reader, channel: Channel, now: Timestamp) -> Result<Self, StoreError> {
+        // Lanes that we don't know are the other channel's, or another version's.
         let known = |births: Vec<(String, Timestamp)>| {
-            births.into_iter().filter_map(|(lane, at)| Some((lane.parse().ok()?, at))).collect()
+            let known = |(lane, at): (String, _)| Some((Lane::of(channel, &lane)?, at));
+            births.into_iter().filter_map(known).collect()
         };
         Ok(Self {
             waiting: store
                 .waiting()?
                 .into_iter()
-                .filter_map(|waits| Some((waits.lane.parse().ok()?, waits.first, waits.last)))
+                .filter_map(|waits| {
+                    Some((Lane::of(channel, &waits.lane)?, waits.first, waits.last))
+                })
                 .collect(),
             made: known(store.made(now.saturating_sub(HOUR))?),
             unsent: known(store.unsent()?),
-            last_digest: store.newest(Lane::Digest.as_str())?,
+            last_digest: store.newest(Lane::Digest.key(channel))?,
         })
     }
 }
@@ -224,14 +243,24 @@ impl Lane {
     pub const ALL: [Self; 5] = [Self::Health, Self::Alert, Self::Life, Self::Backlog, Self::Digest];
 
     /// As stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Alert => "alert",
-            Self::Backlog => "backlog",
-            Self::Digest => "digest",
-            Self::Life => "life",
-            Self::Health => "health",
+    pub const fn key(self, channel: Channel) -> &'static str {
+        match (channel, self) {
+            (Channel::Mail, Self::Alert) => "alert",
+            (Channel::Mail, Self::Backlog) => "backlog",
+            (Channel::Mail, Self::Digest) => "digest",
+            (Channel::Mail, Self::Life) => "life",
+            (Channel::Mail, Self::Health) => "health",
+            (Channel::Webhook, Self::Alert) => "webhook-alert",
+            (Channel::Webhook, Self::Backlog) => "webhook-backlog",
+            (Channel::Webhook, Self::Digest) => "webhook-digest",
+            (Channel::Webhook, Self::Life) => "webhook-life",
+            (Channel::Webhook, Self::Health) => "webhook-health",
         }
+    }
+
+    /// The lane that is stored so, if it is this channel's.
+    fn of(channel: Channel, key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lane| lane.key(channel) == key)
     }
 
     /// When a burst is over: nothing came for a while, or it has lasted long enough.
@@ -267,14 +296,17 @@ impl Lane {
     }
 }
 
-impl FromStr for Lane {
-    type Err = String;
+impl Channel {
+    /// Those that are configured.
+    pub fn of(config: &MailConfig) -> Vec<Self> {
+        let mail = (!config.to.is_empty()).then_some(Self::Mail);
+        let webhook = config.webhook.as_ref().map(|_url| Self::Webhook);
+        mail.into_iter().chain(webhook).collect()
+    }
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|lane| lane.as_str() == text)
-            .ok_or_else(|| format!("expected alert, backlog, digest, life or health, got `{text}`"))
+    /// Its lanes, as stored.
+    pub(super) fn keys(self) -> [&'static str; 5] {
+        Lane::ALL.map(|lane| lane.key(self))
     }
 }
 

@@ -1,16 +1,15 @@
 //! The relay as configured: where it is, how to speak to it, who writes to whom.
 
-use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
+use super::trust::{Authorities, authorities, secret};
 use crate::config::MailConfig;
 
 /// A relay that mail can be brought to.
@@ -20,6 +19,7 @@ pub struct Relay {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) login: Option<Login>,
+    pub(super) authorities: Authorities,
     pub(super) from: Mailbox,
     pub(super) to: Vec<Mailbox>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Login {
     password_file: PathBuf,
 }
 
-/// Why a relay can't be used as configured.
+/// Why a relay or a webhook can't be used as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// Not a URL of ours.
@@ -80,25 +80,57 @@ pub enum RelayError {
         /// The relay.
         host: String,
     },
-    /// The password's file can't be read.
-    #[error("can't read `mail.password_file` `{}`: {source}", path.display())]
-    PasswordFile {
+    /// A secret would be readable on its way.
+    #[error("`mail.webhook` would send its secret to `{host}` readable for everyone: use https://")]
+    SecretInClear {
+        /// Where.
+        host: String,
+    },
+    /// Not a webhook of ours.
+    #[error("expected `mail.webhook` like https://HOST/PATH{what}")]
+    Webhook {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// The authorities' file can't be read.
+    #[error("can't read `mail.ca_file` `{}`: {source}", path.display())]
+    CaFile {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
-    /// Everyone can read the password.
-    #[error("`mail.password_file` `{}` is open to everyone (mode {mode:04o}): chmod 600 it", path.display())]
-    PasswordFileOpen {
+    /// No certificates in it.
+    #[error("expected certificates (PEM, -----BEGIN CERTIFICATE-----) in `mail.ca_file` `{}`", path.display())]
+    CaFileContent {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The secret's file can't be read.
+    #[error("can't read `{key}` `{}`: {source}", path.display())]
+    SecretFile {
+        /// What names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Everyone can read the secret.
+    #[error("`{key}` `{}` is open to everyone (mode {mode:04o}): chmod 600 it", path.display())]
+    SecretFileOpen {
+        /// What names it.
+        key: &'static str,
         /// The file.
         path: PathBuf,
         /// Its mode.
         mode: u32,
     },
-    /// No password in the file.
-    #[error("expected a password of one line in `mail.password_file` `{}`", path.display())]
-    PasswordFileContent {
+    /// No secret in the file.
+    #[error("expected a secret of one line in `{key}` `{}`", path.display())]
+    SecretFileContent {
+        /// What names it.
+        key: &'static str,
         /// The file.
         path: PathBuf,
     },
@@ -161,35 +193,23 @@ impl Relay {
             return Err(RelayError::Nobody);
         }
         let from = mailbox("from", &config.from)?;
-        Ok(Self { security, host, port: url.port().unwrap_or(default_port), login, from, to })
+        let authorities = authorities(config.ca_file.as_deref())?;
+        let port = url.port().unwrap_or(default_port);
+        Ok(Self { security, host, port, login, authorities, from, to })
     }
 }
 
 impl Login {
     pub(super) fn credentials(&self) -> Result<Credentials, RelayError> {
-        Ok(Credentials::new(self.user.clone(), password(&self.password_file)?))
+        Ok(Credentials::new(self.user.clone(), secret("mail.password_file", &self.password_file)?))
     }
-}
-
-fn password(path: &Path) -> Result<String, RelayError> {
-    let failed = |source| RelayError::PasswordFile { path: path.to_owned(), source };
-    let mode = fs::metadata(path).map_err(failed)?.mode() & 0o7777;
-    if mode & 0o007 != 0 {
-        return Err(RelayError::PasswordFileOpen { path: path.to_owned(), mode });
-    }
-    let content = fs::read_to_string(path).map_err(failed)?;
-    let line = content.trim_end_matches(['\r', '\n']);
-    if line.is_empty() || line.contains(['\r', '\n']) {
-        return Err(RelayError::PasswordFileContent { path: path.to_owned() });
-    }
-    Ok(line.to_owned())
 }
 
 fn mailbox(key: &'static str, address: &str) -> Result<Mailbox, RelayError> {
     address.parse().map_err(|_error| RelayError::Address { key, address: address.to_owned() })
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host
             .trim_matches(['[', ']'])
@@ -204,6 +224,7 @@ fn without_password(relay: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -215,8 +236,8 @@ mod tests {
             to: vec!["root@localhost".to_owned()],
             from: "Ravelin <ravelin@web1.example>".to_owned(),
             relay: relay.to_owned(),
-            password_file: None,
             per_hour: 4,
+            ..MailConfig::default()
         }
     }
 
@@ -297,6 +318,6 @@ mod tests {
         chmod(0o600);
         fs::write(file.path(), "\n").unwrap();
         let error = Relay::new(&with("smtps://me@mail.example")).unwrap_err();
-        assert!(matches!(error, RelayError::PasswordFileContent { .. }), "{error}");
+        assert!(matches!(error, RelayError::SecretFileContent { .. }), "{error}");
     }
 }

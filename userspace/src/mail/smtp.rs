@@ -9,10 +9,13 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::Mechanism;
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::{
+    AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters,
+};
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
+use super::fault::Fault;
 use super::message::message;
 use super::relay::{Relay, Security};
 use crate::store::Mail;
@@ -32,15 +35,28 @@ pub enum SendError {
     Trouble {
         /// How far we came.
         stage: &'static str,
+        /// What that means.
+        fault: Fault,
         /// What happened.
         reason: String,
     },
     /// It never will.
     #[error("refused: {reason}")]
     Refused {
+        /// What that means.
+        fault: Fault,
         /// What it said.
         reason: String,
     },
+}
+
+impl SendError {
+    /// What to do about it.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Trouble { fault, .. } | Self::Refused { fault, .. } => fault.remedy(),
+        }
+    }
 }
 
 /// To connect, and for each answer.
@@ -56,8 +72,10 @@ impl Relay {
     ///
     /// Whether to try again, or not.
     pub async fn send(&self, mail: &Mail, hello: &str) -> Result<Delivered, SendError> {
-        let message = message(mail, &self.from, &self.to)
-            .map_err(|error| SendError::Refused { reason: error.to_string() })?;
+        let message = message(mail, &self.from, &self.to).map_err(|error| SendError::Refused {
+            fault: Fault::Content,
+            reason: error.to_string(),
+        })?;
         let mut connection = self.connect(&ClientId::Domain(hello.to_owned())).await?;
         let outcome = self.submit(&mut connection, &message.formatted()).await;
         // The outcome shouldn't wait for the farewell: until it is stored, a double is possible.
@@ -77,9 +95,9 @@ impl Relay {
         let address = (self.host.as_str(), self.port);
         let tls = match self.security {
             Security::Plain => None,
-            Security::StartTls | Security::Tls => Some(
-                TlsParameters::new(self.host.clone()).map_err(|error| trouble("tls", &error))?,
-            ),
+            Security::StartTls | Security::Tls => {
+                Some(self.tls().map_err(|error| trouble("tls", &error))?)
+            }
         };
         let (wrapped, upgrade) =
             if self.security == Security::Tls { (tls, None) } else { (None, tls) };
@@ -95,6 +113,7 @@ impl Relay {
         if let Some(login) = &self.login {
             let credentials = login.credentials().map_err(|error| SendError::Trouble {
                 stage: "login",
+                fault: Fault::Secret,
                 reason: error.to_string(),
             })?;
             step(
@@ -108,6 +127,19 @@ impl Relay {
         Ok(connection)
     }
 
+    /// Certificates are verified in any case: by `mail.ca_file`, or by the system's authorities.
+    fn tls(&self) -> Result<TlsParameters, SmtpError> {
+        let Some(authorities) = &self.authorities else {
+            return TlsParameters::new(self.host.clone());
+        };
+        let mut builder =
+            TlsParameters::builder(self.host.clone()).certificate_store(CertificateStore::None);
+        for certificate in authorities.iter() {
+            builder = builder.add_root_certificate(Certificate::from_der(certificate.to_vec())?);
+        }
+        builder.build()
+    }
+
     async fn submit(
         &self,
         connection: &mut AsyncSmtpConnection,
@@ -118,7 +150,10 @@ impl Relay {
         if !everybody().all(|mailbox| mailbox.email.to_string().is_ascii()) {
             if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
                 let reason = "an address isn't ASCII, and the relay doesn't speak SMTPUTF8";
-                return Err(SendError::Refused { reason: reason.to_owned() });
+                return Err(SendError::Refused {
+                    fault: Fault::Recipient,
+                    reason: reason.to_owned(),
+                });
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
@@ -133,7 +168,7 @@ impl Relay {
             match step("recipient", STEP, recipient).await? {
                 Ok(_) => {}
                 Err(error) => match refusal("recipient", &error) {
-                    SendError::Refused { reason } => {
+                    SendError::Refused { reason, .. } => {
                         delivered.refused.push(format!("{email}: {reason}"));
                     }
                     // All of them later rather than some now: nobody gets it twice.
@@ -142,7 +177,10 @@ impl Relay {
             }
         }
         if delivered.refused.len() == self.to.len() {
-            return Err(SendError::Refused { reason: delivered.refused.join("; ") });
+            return Err(SendError::Refused {
+                fault: Fault::Recipient,
+                reason: delivered.refused.join("; "),
+            });
         }
         step("data", STEP, connection.command(Data))
             .await?
@@ -161,12 +199,38 @@ async fn step<T>(
 ) -> Result<T, SendError> {
     tokio::time::timeout(limit, work).await.map_err(|_elapsed| SendError::Trouble {
         stage,
+        fault: Fault::Silent,
         reason: format!("no answer within {} s", limit.as_secs()),
     })
 }
 
 fn trouble(stage: &'static str, error: &SmtpError) -> SendError {
-    SendError::Trouble { stage, reason: said(error) }
+    SendError::Trouble { stage, fault: fault(stage, error), reason: said(error) }
+}
+
+/// What an error at a stage means.
+fn fault(stage: &'static str, error: &SmtpError) -> Fault {
+    match error.status().map(u16::from) {
+        Some(530) if error.to_string().contains("STARTTLS") => return Fault::TlsWanted,
+        Some(530) => return Fault::LoginWanted,
+        Some(534 | 535 | 538) => return Fault::LoginRefused,
+        Some(400..=499) => return Fault::Later,
+        Some(_) if stage == "sender" => return Fault::Sender,
+        Some(_) if stage == "recipient" => return Fault::Recipient,
+        Some(_) if stage == "data" => return Fault::Content,
+        Some(_) | None => {}
+    }
+    let known = Fault::of(error);
+    match stage {
+        _ if known.is_some() => known.unwrap_or(Fault::Other),
+        _ if error.is_timeout() => Fault::Silent,
+        // What isn't said by a relay and isn't an error of the connection is said by lettre.
+        "starttls" if error.is_client() => Fault::NoStartTls,
+        "login" if error.is_client() => Fault::NoMechanism,
+        _ if error.is_response() => Fault::Cut,
+        "tls" => Fault::Tls,
+        _ => Fault::Other,
+    }
 }
 
 /// What a refusal of the mail means: 5xx is the end, but for those that ask for a (better) login, which
@@ -174,7 +238,7 @@ fn trouble(stage: &'static str, error: &SmtpError) -> SendError {
 fn refusal(stage: &'static str, error: &SmtpError) -> SendError {
     let login = error.status().is_some_and(|code| matches!(u16::from(code), 530 | 534 | 535 | 538));
     if error.is_permanent() && !login {
-        SendError::Refused { reason: said(error) }
+        SendError::Refused { fault: fault(stage, error), reason: said(error) }
     } else {
         trouble(stage, error)
     }
@@ -192,6 +256,8 @@ fn said(error: &SmtpError) -> String {
         }
         source = cause.source();
     }
+    // lettre says this one twice.
+    let text = text.replace("Connection error: Connection error", "Connection error");
     super::text::visible(&text, 300)
 }
 

@@ -134,6 +134,7 @@ mod tests {
             target: Target::of_address(std::net::Ipv4Addr::from_bits((198 << 24) | n).into()),
             since: Timestamp::from_secs(0),
             ttl: Ttl::Permanent,
+            ports: None,
             origin: Origin::Rule,
             rule: None,
             level: None,

@@ -5,17 +5,19 @@ use std::time::Duration;
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
 
-use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
+use crate::event::{BanOrder, Origin, Ports, Target, Timestamp, Ttl};
 use crate::seeded::HashMap;
 
 /// Between two looks for what can be forgotten: each goes through all of it.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// A target's ban and history, as the database keeps it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Past {
     /// Who.
     pub target: Target,
+    /// Of which ports; `None`: every one.
+    pub ports: Option<Ports>,
     /// When its latest ban lapses or lapsed; `None`: never.
     pub expires: Option<Timestamp>,
     /// How often it was banned by rules or by hand, within `ban.forget_after`.
@@ -26,6 +28,8 @@ pub struct Past {
 #[derive(Debug)]
 pub(super) struct Record {
     targets: HashMap<Target, Standing>,
+    /// Those of them that have a ban of some ports.
+    scoped: HashMap<Target, Scoped>,
     /// Those that are no single offender: few, and asked about every event while there are any.
     wide: JointPrefixMap<IpNet, ()>,
     forget_after: Duration,
@@ -39,6 +43,17 @@ struct Standing {
     offences: u32,
 }
 
+/// What of a target's bans ends when, where there is one of some ports.
+#[derive(Clone, Debug)]
+struct Scoped {
+    ports: Ports,
+    until: Timestamp,
+    /// The end of the ban of every port.
+    every_until: Timestamp,
+}
+
+const NOT: Timestamp = Timestamp::from_micros(i64::MIN);
+
 /// Later than any ban lapses.
 const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
 
@@ -46,6 +61,7 @@ impl Record {
     pub(super) fn new(forget_after: Duration, max: usize) -> Self {
         Self {
             targets: HashMap::default(),
+            scoped: HashMap::default(),
             wide: JointPrefixMap::new(),
             forget_after,
             max: max.max(1),
@@ -64,19 +80,34 @@ impl Record {
         before.map_or(1, |past| past.offences.saturating_add(1))
     }
 
-    /// A ban that stands at `time` and holds all of `target`: its own, or else a wider one.
-    pub(super) fn standing(&self, target: Target, time: Timestamp) -> Option<Target> {
-        if self.stands(target, time) { Some(target) } else { self.wider(target, time) }
+    /// A ban that stands at `time` and holds all of `target`: its own, or else a wider one. Of these
+    /// ports at least; `None`: of every one.
+    pub(super) fn standing(
+        &self,
+        target: Target,
+        ports: Option<&Ports>,
+        time: Timestamp,
+    ) -> Option<Target> {
+        if self.stands(target, ports, time) {
+            Some(target)
+        } else {
+            self.wider(target, ports, time)
+        }
     }
 
-    /// A ban of a wider prefix that stands at `time`.
-    pub(super) fn wider(&self, target: Target, time: Timestamp) -> Option<Target> {
+    /// A ban of a wider prefix that stands at `time`, likewise.
+    pub(super) fn wider(
+        &self,
+        target: Target,
+        ports: Option<&Ports>,
+        time: Timestamp,
+    ) -> Option<Target> {
         let net = target.net();
         if let IpNet::V6(v6) = net
             && v6.prefix_len() > 64
         {
             let half = Target::of_offender(v6.addr().into(), 64);
-            if self.stands(half, time) {
+            if self.stands(half, ports, time) {
                 return Some(half);
             }
         }
@@ -86,7 +117,7 @@ impl Record {
         self.wide
             .cover_keys(&net)
             .map(Target::from)
-            .find(|wider| *wider != target && self.stands(*wider, time))
+            .find(|wider| *wider != target && self.stands(*wider, ports, time))
     }
 
     /// Takes note of a ban. Only rules' and people's are offences: a list or another host says nothing
@@ -102,23 +133,58 @@ impl Record {
             Ttl::For(_) => order.expires(),
             Ttl::Permanent => None,
         };
-        self.restore(Past { target: order.target, expires, offences });
+        let past = Past { target: order.target, ports: order.ports.clone(), expires, offences };
+        self.take(past, order.since);
     }
 
     pub(super) fn restore(&mut self, past: Past) {
-        let Past { target, expires, offences } = past;
+        self.take(past, NOT);
+    }
+
+    /// `since`: bans that are over by then are not added to.
+    fn take(&mut self, past: Past, since: Timestamp) {
+        let Past { target, ports, expires, offences } = past;
         if !self.targets.contains_key(&target) && self.targets.len() >= self.max {
             self.make_room();
         }
         if is_wide(target) {
             self.wide.insert(target.net(), ());
         }
-        self.targets.insert(target, Standing { expires: expires.unwrap_or(NEVER), offences });
+        let expires = self.extend(target, ports, expires.unwrap_or(NEVER), since);
+        self.targets.insert(target, Standing { expires, offences });
+    }
+
+    /// Adds a ban to those of some ports that the target has, as the blocklist does; when all of them
+    /// will be over.
+    fn extend(
+        &mut self,
+        target: Target,
+        ports: Option<Ports>,
+        expires: Timestamp,
+        since: Timestamp,
+    ) -> Timestamp {
+        let known = self.scoped.remove(&target).filter(|known| known.until > since);
+        let every = match (&known, self.targets.get(&target)) {
+            (Some(known), _) => known.every_until,
+            (None, Some(past)) if past.expires > since => past.expires,
+            _ => NOT,
+        };
+        let (ports, until, every_until) = match (ports, known) {
+            (None, None) => return expires,
+            (None, Some(known)) => (known.ports, known.until, expires),
+            (Some(ports), Some(known)) if ports != known.ports => {
+                (ports.union(&known.ports), expires.max(known.until), every)
+            }
+            (Some(ports), _) => (ports, expires, every),
+        };
+        self.scoped.insert(target, Scoped { ports, until, every_until });
+        until.max(every_until)
     }
 
     /// Lifts a ban and forgives this one offence, as the database does; says whether it stood.
     pub(super) fn lift(&mut self, target: Target, time: Timestamp) -> bool {
         self.wide.remove(&target.net());
+        self.scoped.remove(&target);
         let Some(past) = self.targets.get_mut(&target) else { return false };
         let stood = past.expires > time;
         past.expires = past.expires.min(time);
@@ -145,8 +211,13 @@ impl Record {
         self.targets.len()
     }
 
-    fn stands(&self, target: Target, time: Timestamp) -> bool {
-        self.targets.get(&target).is_some_and(|past| past.expires > time)
+    fn stands(&self, target: Target, ports: Option<&Ports>, time: Timestamp) -> bool {
+        if self.targets.get(&target).is_none_or(|past| past.expires <= time) {
+            return false;
+        }
+        let Some(scoped) = self.scoped.get(&target) else { return true };
+        scoped.every_until > time
+            || (scoped.until > time && ports.is_some_and(|ports| scoped.ports.covers(ports)))
     }
 
     fn is_forgotten(&self, past: &Standing, time: Timestamp) -> bool {
@@ -171,6 +242,7 @@ impl Record {
     fn forget_wide(&mut self) {
         let targets = &self.targets;
         self.wide.retain(|net, ()| targets.contains_key(&Target::from(net)));
+        self.scoped.retain(|target, _| targets.contains_key(target));
     }
 }
 
@@ -199,7 +271,7 @@ mod tests {
     }
 
     fn past(text: &str, expires: i64) -> Past {
-        Past { target: target(text), expires: Some(at(expires)), offences: 1 }
+        Past { target: target(text), ports: None, expires: Some(at(expires)), offences: 1 }
     }
 
     fn record() -> Record {
@@ -229,9 +301,9 @@ mod tests {
             ("192.0.2.1", i64::MAX / 2_000_000, Some("192.0.2.1/32")),
         ] {
             let by = by.map(target);
-            assert_eq!(record.standing(target(who), at(time)), by, "{who} at {time}");
+            assert_eq!(record.standing(target(who), None, at(time)), by, "{who} at {time}");
             let wider = by.filter(|by| *by != target(who));
-            assert_eq!(record.wider(target(who), at(time)), wider, "{who} at {time}");
+            assert_eq!(record.wider(target(who), None, at(time)), wider, "{who} at {time}");
         }
     }
 
@@ -256,12 +328,55 @@ mod tests {
     }
 
     #[test]
+    fn a_ban_of_ports_stands_for_these_alone_and_beside_others() {
+        let mut record = record();
+        let ports = |text: &str| text.parse::<Ports>().unwrap();
+        let of = |text: &str, since, secs| BanOrder {
+            target: target("198.51.100.7"),
+            since: at(since),
+            ttl: Ttl::For(Duration::from_secs(secs)),
+            ports: (text != "*").then(|| ports(text)),
+            origin: Origin::Rule,
+            rule: None,
+            level: None,
+            reason: String::new(),
+            offences: 1,
+        };
+        let stands = |record: &Record, text: &str, time| {
+            let ports = (text != "*").then(|| ports(text));
+            record.standing(target("198.51.100.7"), ports.as_ref(), at(time)).is_some()
+        };
+        record.note(&of("25,465", 0, 100));
+        assert!(stands(&record, "25", 99) && stands(&record, "25,465", 99));
+        assert!(!stands(&record, "*", 99) && !stands(&record, "22", 99));
+        assert!(!stands(&record, "25", 100));
+        // Another service's, then every port for less long.
+        record.note(&of("80", 10, 20));
+        assert!(stands(&record, "25,80", 99) && !stands(&record, "*", 20));
+        record.note(&of("*", 20, 10));
+        assert!(stands(&record, "*", 29) && stands(&record, "22", 29));
+        assert!(
+            !stands(&record, "*", 30) && stands(&record, "80", 99) && !stands(&record, "80", 100)
+        );
+        // After that: not what has lapsed.
+        record.note(&of("80", 200, 20));
+        assert!(stands(&record, "80", 219) && !stands(&record, "25", 219));
+        assert!(record.lift(target("198.51.100.7"), at(210)));
+        assert!(!stands(&record, "80", 211));
+        // Under a wider one of other ports.
+        let wide = BanOrder { target: target("198.51.100.0/24"), ..of("25,80", 300, 50) };
+        record.note(&wide);
+        assert!(stands(&record, "80", 310) && !stands(&record, "*", 310));
+    }
+
+    #[test]
     fn lists_are_no_offences() {
         let mut record = record();
         let order = |origin| BanOrder {
             target: target("198.51.100.7"),
             since: at(0),
             ttl: Ttl::For(Duration::from_secs(100)),
+            ports: None,
             origin,
             rule: None,
             level: None,
@@ -296,7 +411,7 @@ mod tests {
             let text = std::net::Ipv4Addr::from_bits((198 << 24) | n).to_string();
             record.restore(past(&text, i64::from(n)));
         }
-        assert!(record.standing(target("192.0.2.9"), at(0)).is_some());
-        assert!(record.standing(target("198.0.3.231"), at(0)).is_some(), "the latest");
+        assert!(record.standing(target("192.0.2.9"), None, at(0)).is_some());
+        assert!(record.standing(target("198.0.3.231"), None, at(0)).is_some(), "the latest");
     }
 }

@@ -48,8 +48,8 @@ fn config() -> Config {
             to: Vec::new(),
             from: String::new(),
             relay: String::new(),
-            password_file: None,
             per_hour: 4,
+            ..MailConfig::default()
         },
     }
 }
@@ -95,6 +95,7 @@ fn head(id: u32, level: u8) -> RuleHead {
         ban: None,
         mail: None,
         ttl: None,
+        ports: None,
         observe: false,
         network: None,
     }
@@ -493,8 +494,9 @@ fn repeat_offenders_get_longer_until_they_are_forgotten() {
     assert_eq!(banned(judge(&mut policy, &by(THEM), time + 604_800)).offences, 1);
     assert_eq!(banned(judge(&mut policy, &by("198.51.100.8"), time)).offences, 1);
     // Restored, then lifted by hand: that one is forgiven, the one before isn't.
-    let past = Past { target: target(THEM), expires: Some(at(time + 50)), offences: 2 };
-    policy.restore([past]);
+    let past =
+        Past { target: target(THEM), ports: None, expires: Some(at(time + 50)), offences: 2 };
+    policy.restore([past.clone()]);
     assert!(policy.is_banned(target(THEM), at(time)));
     assert!(policy.lift(target(THEM), at(time)));
     assert!(!policy.is_banned(target(THEM), at(time)));
@@ -511,7 +513,12 @@ fn repeat_offenders_get_longer_until_they_are_forgotten() {
 fn a_rules_own_ttl_is_the_least_a_repeat_gets() {
     for (own, offences, expected) in [(60, 0, 60), (60, 1, 1_800), (3_600, 1, 3_600)] {
         let mut policy = policy();
-        policy.restore([Past { target: target(THEM), expires: Some(at(0)), offences }]);
+        policy.restore([Past {
+            target: target(THEM),
+            ports: None,
+            expires: Some(at(0)),
+            offences,
+        }]);
         let rule = RuleHead { ttl: Some(Duration::from_secs(own)), ..head(1, 10) };
         let order = banned(policy.judge(&by(THEM), &fired(&[rule]), at(1), at(1)));
         assert_eq!(order.ttl, Ttl::For(Duration::from_secs(expected)));
@@ -729,4 +736,27 @@ fn while_a_session_lives_failed_logins_from_there_do_not_ban() {
         Some(false)
     }));
     assert_eq!(bar(&mut policy, &failed), None);
+}
+
+#[test]
+fn a_ban_of_ports_holds_back_no_ban_of_others() {
+    let mut policy = policy();
+    let mail = RuleHead { ports: Some("25,465".parse().unwrap()), ..head(3357, 10) };
+    let judge = |policy: &mut Policy, rule: &RuleHead, time| {
+        policy.judge(&by(THEM), &fired(std::slice::from_ref(rule)), at(time), at(time))
+    };
+    let first = banned(judge(&mut policy, &mail, 0));
+    assert_eq!(first.ports, mail.ports);
+    policy.record(&first);
+    assert_eq!(judge(&mut policy, &mail, 1), Verdict::Withheld(Withheld::Already));
+    assert!(!policy.is_banned(target(THEM), at(1)));
+
+    let second = banned(judge(&mut policy, &head(5720, 10), 2));
+    assert_eq!((second.ports.clone(), second.offences), (None, 2));
+    policy.record(&second);
+    assert!(policy.is_banned(target(THEM), at(3)));
+    assert_eq!(judge(&mut policy, &mail, 3), Verdict::Withheld(Withheld::Already));
+    // A repeat offender's later ban is longer, and of the deciding rule's ports again.
+    let third = banned(judge(&mut policy, &mail, 100_000));
+    assert_eq!((third.ports, third.offences), (mail.ports, 3));
 }

@@ -190,6 +190,16 @@ pub enum Problem {
         /// As written.
         key: &'static str,
     },
+    /// No program writes these lines.
+    #[error(
+        "`{key}` makes no sense in a pack of format {format}, whose lines name no program: remove it"
+    )]
+    OnlyForSyslog {
+        /// As written.
+        key: &'static str,
+        /// The pack's format.
+        format: &'static str,
+    },
     /// A rule that listens to nothing, or to two kinds of things.
     #[error("expected either `event` or `after`")]
     WantsTrigger,

@@ -86,6 +86,7 @@ impl PackTest {
         };
         let format = raw.format.unwrap_or(match format {
             PackFormat::Syslog => Format::Syslog,
+            PackFormat::Plain => Format::Plain,
             PackFormat::Suricata if lines[0].starts_with('{') => Format::SuricataEve,
             PackFormat::Suricata => Format::SuricataFast,
         });

@@ -9,13 +9,13 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_yaml::{DuplicateKeyPolicy, Location, Spanned};
 
-use self::yaml::{Named, OneOrMany, Scalar, Span, Wanted};
+use self::yaml::{Named, OneOrMany, PortList, Scalar, Span, Wanted};
 use super::error::{PackError, Place, Problem};
 use crate::config::Format;
 
 /// Keys of the rule language that come later: they are refused by name, so that nobody believes them
 /// at work.
-const LATER: [&str; 3] = ["lists", "list", "ports"];
+const LATER: [&str; 2] = ["lists", "list"];
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -45,6 +45,8 @@ pub(super) struct RawPack {
 pub(super) enum PackFormat {
     Syslog,
     Suricata,
+    /// Access logs.
+    Plain,
 }
 
 /// Whether a pack's bans are made.
@@ -119,6 +121,7 @@ pub(super) struct RawRule {
     pub(super) ban: Option<BanSwitch>,
     pub(super) mail: Option<bool>,
     pub(super) ttl: Option<Span>,
+    pub(super) ports: Option<PortList>,
     pub(super) preceded_by: Option<RawPreceded>,
     pub(super) not_followed_by: Option<RawFollowed>,
     pub(super) not_seen_for: Option<Span>,
@@ -151,6 +154,7 @@ impl RawRule {
             ban: self.ban.or(parent.ban),
             mail: self.mail.or(parent.mail),
             ttl: self.ttl.or(parent.ttl),
+            ports: self.ports.or(parent.ports),
             preceded_by: self.preceded_by.or(parent.preceded_by),
             not_followed_by: self.not_followed_by.or(parent.not_followed_by),
             not_seen_for: self.not_seen_for.or(parent.not_seen_for),

@@ -22,6 +22,8 @@ pub(super) struct Recogniser {
     wild: Vec<usize>,
     /// What reads the lines of programs that nobody names.
     others: LazyTable,
+    /// What reads access logs.
+    access: LazyTable,
     alerts: Vec<AlertEvent>,
 }
 
@@ -56,6 +58,8 @@ struct AlertEvent {
 /// Whose lines a pack reads.
 #[derive(Debug)]
 pub(super) enum Programs {
+    /// No program's: the lines of access logs.
+    AccessLog,
     /// Everybody's.
     Any,
     /// Those of programs with these names.
@@ -96,6 +100,7 @@ impl ProgramName {
 impl Programs {
     fn include(&self, program: &[u8]) -> bool {
         match self {
+            Self::AccessLog => false,
             Self::Any => true,
             Self::Named(names) => names.iter().any(|name| name.is(program)),
         }
@@ -135,6 +140,7 @@ impl Recogniser {
             LazyTable { packs: packs.collect(), table: OnceLock::new() }
         };
         self.others = joined(&|programs| matches!(programs, Programs::Any));
+        self.access = joined(&|programs| matches!(programs, Programs::AccessLog));
         for (at, pack) in self.packs.iter().enumerate() {
             let Programs::Named(names) = &pack.programs else { continue };
             for name in names {
@@ -170,6 +176,7 @@ impl Recogniser {
     ) -> Option<Event<'l>> {
         match &record.body {
             Body::Message(text) => self.message(kinds, record, text),
+            Body::Access(text) => self.first_of(self.table(&self.access), kinds, record, text),
             Body::Suricata(alert) => self.alert(kinds, record, alert),
         }
     }
@@ -180,7 +187,7 @@ impl Recogniser {
     pub(super) fn knows(&self, program: &[u8]) -> bool {
         !program.is_empty()
             && self.packs.iter().any(|pack| match &pack.programs {
-                Programs::Any => false,
+                Programs::AccessLog | Programs::Any => false,
                 named @ Programs::Named(_) => named.include(program),
             })
     }
@@ -202,17 +209,25 @@ impl Recogniser {
 
     /// The pattern that takes a record's message.
     #[cfg(test)]
-    pub(super) fn taken_by(&self, record: &Record<'_>) -> Option<usize> {
-        let Body::Message(text) = record.body else { return None };
+    pub(super) fn taken_by(&self, kinds: &[EventKind], record: &Record<'_>) -> Option<usize> {
         let program = record.program.unwrap_or_default();
+        let (text, reads): (_, &dyn Fn(&Programs) -> bool) = match record.body {
+            Body::Message(text) => (text, &|programs| programs.include(program)),
+            Body::Access(text) => (text, &|programs| matches!(programs, Programs::AccessLog)),
+            Body::Suricata(_) => return None,
+        };
         self.packs
             .iter()
-            .filter(|pack| pack.programs.include(program))
+            .filter(|pack| reads(&pack.programs))
             .flat_map(|pack| self.table_of(pack).candidates(text))
             .map(|candidate| candidate.pattern)
             .find(|&at| {
-                let pattern = self.patterns[at].pattern.pattern();
-                pattern.is_some_and(|it| it.find(text, &mut Room::new()).is_some())
+                let LogPattern { pattern, when, event } = &self.patterns[at];
+                let mut room = Room::new();
+                pattern.pattern().and_then(|it| it.find(text, &mut room)).is_some_and(|found| {
+                    let event = from_log(&kinds[*event], record, &found);
+                    when.iter().all(|condition| condition.holds(&event.fields))
+                })
             })
     }
 

@@ -6,7 +6,7 @@ use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::effect::{AlertRecord, Allowed, Effect, Evidence, OutboxEntry, Position};
 use super::{Store, StoreError};
-use crate::event::{BanOrder, Target, Timestamp};
+use crate::event::{BanOrder, Ports, Target, Timestamp};
 
 /// What a commit contained.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -96,9 +96,9 @@ impl Writing<'_> {
 
     fn ban(&self, order: &BanOrder) -> rusqlite::Result<()> {
         self.execute(
-            "INSERT INTO bans (target, since, expires, origin, rule, level, reason, offences)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (target) DO UPDATE SET since = ?2, expires = ?3, origin = ?4, rule = ?5,
+            "INSERT INTO bans (target, since, expires, origin, rule, level, reason, offences, ports)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT (target, ports) DO UPDATE SET since = ?2, expires = ?3, origin = ?4, rule = ?5,
                  level = ?6, reason = ?7, offences = ?8",
             params![
                 order.target.to_string(),
@@ -109,6 +109,7 @@ impl Writing<'_> {
                 order.level,
                 order.reason,
                 order.offences,
+                order.ports.as_ref().map(Ports::to_string).unwrap_or_default(),
             ],
         )
     }
@@ -137,8 +138,8 @@ impl Writing<'_> {
     ) -> rusqlite::Result<()> {
         self.execute(
             "INSERT INTO history
-                 (at, kind, target, origin, rule, level, reason, expires, offences, evidence)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                 (at, kind, target, origin, rule, level, reason, expires, offences, evidence, ports)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             params![
                 order.since.as_micros(),
                 kind,
@@ -150,11 +151,12 @@ impl Writing<'_> {
                 order.expires().map(Timestamp::as_micros),
                 order.offences,
                 evidence.stored(),
+                order.ports.as_ref().map(Ports::to_string),
             ],
         )
     }
 
-    /// A ban's end takes along what is known about the ban.
+    /// A ban's end takes along what is known about the ban, the latest where there are several.
     fn end_history(
         &self,
         kind: &str,
@@ -169,7 +171,8 @@ impl Writing<'_> {
             "INSERT INTO history
                  (at, kind, target, origin, rule, level, reason, expires, offences, packets, bytes)
              SELECT ?1, ?2, ?3, coalesce(?4, origin), rule, level, reason, expires, offences, ?5, ?6
-             FROM (SELECT 1) LEFT JOIN bans ON target = ?3",
+             FROM (SELECT 1) LEFT JOIN bans ON target = ?3
+             ORDER BY since DESC LIMIT 1",
             params![at.as_micros(), kind, target, by, count(packets), count(bytes)],
         )?;
         self.execute("DELETE FROM bans WHERE target = ?1", [&target])
@@ -215,7 +218,7 @@ impl Writing<'_> {
                 |row| row.get(0),
             )?,
         };
-        let OutboxEntry { lane, queued, level, topic, notice } = entry;
+        let OutboxEntry { lane, queued, level, topic, offender, again, notice } = entry;
         if waiting >= WAITING_MAX {
             let merged = self
                 .transaction
@@ -231,8 +234,9 @@ impl Writing<'_> {
         }
         self.waiting.insert(lane, waiting + 1);
         self.execute(
-            "INSERT INTO entries (lane, queued, level, topic, notice) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![lane, queued.as_micros(), level, topic, notice],
+            "INSERT INTO entries (lane, queued, level, topic, offender, again, notice)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![lane, queued.as_micros(), level, topic, offender, again, notice],
         )
     }
 

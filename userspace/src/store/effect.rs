@@ -121,6 +121,10 @@ pub struct OutboxEntry {
     pub level: u8,
     /// What entries have in common that may be told as a number only.
     pub topic: String,
+    /// Whom it blames, if anybody.
+    pub offender: Option<String>,
+    /// Whether it is told also where the lane's mails have told that offender at this level already.
+    pub again: bool,
     /// The mail room's own encoding.
     pub notice: String,
 }

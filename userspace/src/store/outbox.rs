@@ -58,6 +58,8 @@ pub struct Draft {
     pub subject: String,
     /// Plain text.
     pub body: String,
+    /// The same as HTML; empty: there is none.
+    pub html: String,
     /// The highest told.
     pub level: u8,
     /// The host part of its Message-ID.
@@ -79,6 +81,8 @@ pub struct Mail {
     pub subject: String,
     /// Plain text.
     pub body: String,
+    /// The same as HTML; empty: there is none.
+    pub html: String,
     /// The highest told.
     pub level: u8,
     /// Attempts that failed.
@@ -87,7 +91,8 @@ pub struct Mail {
 
 impl Mail {
     /// A mail that never was in the outbox, such as a test of the relay.
-    pub fn loose(made: Timestamp, message_id: String, subject: String, body: String) -> Self {
+    pub fn loose(made: Timestamp, message_id: String, draft: Draft) -> Self {
+        let Draft { subject, body, html, level, .. } = draft;
         Self {
             id: MailId(NonZeroI64::MIN),
             lane: "loose".to_owned(),
@@ -95,7 +100,8 @@ impl Mail {
             message_id,
             subject,
             body,
-            level: 0,
+            html,
+            level,
             attempts: 0,
         }
     }
@@ -148,7 +154,7 @@ impl Reader {
         self.births("SELECT lane, made FROM mails WHERE made > ?1 ORDER BY made", since)
     }
 
-    /// Lane and birth of the newest mail of each lane that the relay hasn't taken yet.
+    /// Lane and birth of the newest mail of each lane that hasn't been taken yet.
     ///
     /// # Errors
     ///
@@ -177,18 +183,19 @@ impl Reader {
         })
     }
 
-    /// Mails whose time has come, the oldest first, at most 16.
+    /// Mails of these lanes whose time has come, the oldest first, at most 16.
     ///
     /// # Errors
     ///
     /// What SQLite says.
-    pub fn due(&self, now: Timestamp) -> Result<Vec<Mail>, StoreError> {
+    pub fn due(&self, lanes: &[&str], now: Timestamp) -> Result<Vec<Mail>, StoreError> {
         let mut due = Vec::new();
         self.query(
             "read the outbox",
-            "SELECT id, lane, made, message_id, subject, body, level, attempts FROM mails
-             WHERE state = 'queued' AND due <= ?1 ORDER BY id LIMIT 16",
-            [now.as_micros()],
+            "SELECT id, lane, made, message_id, subject, body, html, level, attempts FROM mails
+             WHERE state = 'queued' AND due <= ?1
+                 AND lane IN (SELECT value FROM json_each(?2)) ORDER BY id LIMIT 16",
+            params![now.as_micros(), serde_json::json!(lanes).to_string()],
             |row| {
                 due.extend(
                     NonZeroI64::new(row.get(0)?).map(MailId).map(|id| mail(id, row)).transpose()?,
@@ -199,17 +206,18 @@ impl Reader {
         Ok(due)
     }
 
-    /// When the next mail's time comes.
+    /// When the next mail's time comes in these lanes.
     ///
     /// # Errors
     ///
     /// What SQLite says.
-    pub fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+    pub fn next_due(&self, lanes: &[&str]) -> Result<Option<Timestamp>, StoreError> {
         let mut next = None;
         self.query(
             "read the outbox",
-            "SELECT min(due) FROM mails WHERE state = 'queued'",
-            [],
+            "SELECT min(due) FROM mails
+             WHERE state = 'queued' AND lane IN (SELECT value FROM json_each(?1))",
+            [serde_json::json!(lanes).to_string()],
             |row| {
                 next = row.get::<_, Option<i64>>(0)?.map(Timestamp::from_micros);
                 Ok(Some(()))
@@ -251,7 +259,8 @@ impl Reader {
 impl Store {
     /// Makes a mail of all that waits in a lane, in one transaction that is synced to disk. `compose` gets
     /// up to `notices` entries in full, and all of them as numbers; nothing where nothing waits, unless
-    /// `compose` makes something of it (a sign of life).
+    /// `compose` makes something of it (a sign of life). `remember`: whom it tells counts as told in this
+    /// lane, see [`Self::put_off_told`].
     ///
     /// # Errors
     ///
@@ -261,17 +270,18 @@ impl Store {
         lane: &str,
         now: Timestamp,
         notices: usize,
+        remember: bool,
         compose: impl FnOnce(&Batch) -> Option<Draft>,
     ) -> Result<Option<MailId>, StoreError> {
         self.synced("make a mail", |transaction| {
             let batch = batch(transaction, lane, notices)?;
             let Some(draft) = compose(&batch) else { return Ok(None) };
-            let Draft { subject, body, level, host } = draft;
+            let Draft { subject, body, html, level, host } = draft;
             let entries: u64 = batch.topics.iter().map(|topic| topic.entries).sum();
             transaction.execute(
-                "INSERT INTO mails (lane, made, message_id, subject, body, level, entries, due)
-                 VALUES (?1, ?2, '', ?3, ?4, ?5, ?6, ?2)",
-                params![lane, now.as_micros(), subject, body, level, count(entries)],
+                "INSERT INTO mails (lane, made, message_id, subject, body, html, level, entries, due)
+                 VALUES (?1, ?2, '', ?3, ?4, ?5, ?6, ?7, ?2)",
+                params![lane, now.as_micros(), subject, body, html, level, count(entries)],
             )?;
             let id = transaction.last_insert_rowid();
             transaction.execute(
@@ -279,9 +289,63 @@ impl Store {
                      (SELECT value FROM meta WHERE key = 'id'), ?2) WHERE id = ?1",
                 params![id, host],
             )?;
+            if remember {
+                // Who was forgotten is told once more: better than a table without end.
+                transaction.execute(
+                    "DELETE FROM told WHERE lane = ?1
+                         AND (SELECT count(*) FROM told WHERE lane = ?1) > ?2",
+                    params![lane, TOLD_MAX],
+                )?;
+                transaction.execute(
+                    "INSERT INTO told SELECT lane, offender, max(level) FROM entries
+                         WHERE lane = ?1 AND offender IS NOT NULL GROUP BY offender
+                     ON CONFLICT DO UPDATE SET level = max(level, excluded.level)",
+                    [lane],
+                )?;
+            }
             transaction.execute("DELETE FROM entries WHERE lane = ?1", [lane])?;
             Ok(NonZeroI64::new(id).map(MailId))
         })
+    }
+
+    /// Moves what is no news to another lane: entries whose offender the lane's mails have told already,
+    /// at their level or above, and that aren't told `again`.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub fn put_off_told(&mut self, lane: &str, to: &str) -> Result<(), StoreError> {
+        const KNOWN: &str = "lane = ?1 AND again = 0 AND EXISTS (SELECT 1 FROM told
+            WHERE told.lane = entries.lane AND told.offender = entries.offender
+                AND told.level >= entries.level)";
+        // Looked at before it is written: most of the time there is nothing to do.
+        let any: bool = self
+            .read()
+            .connection
+            .prepare_cached(&format!("SELECT EXISTS (SELECT 1 FROM entries WHERE {KNOWN})"))
+            .and_then(|mut statement| statement.query_row([lane], |row| row.get(0)))
+            .map_err(|source| self.read().failed("read the outbox", source))?;
+        if any {
+            self.synced("put off what is no news", |transaction| {
+                transaction.execute(
+                    &format!("UPDATE entries SET lane = ?2 WHERE {KNOWN}"),
+                    params![lane, to],
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Begins a lane's memory of whom it has told anew.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub fn forget_told(&mut self, lane: &str) -> Result<(), StoreError> {
+        self.synced("forget whom mails have told", |transaction| {
+            transaction.execute("DELETE FROM told WHERE lane = ?1", [lane])
+        })?;
+        Ok(())
     }
 
     /// The relay has it.
@@ -367,6 +431,9 @@ impl Store {
     }
 }
 
+/// Offenders that a lane remembers to have told.
+const TOLD_MAX: i64 = 100_000;
+
 const SENT: &str = "mails_sent";
 const REFUSED: &str = "mails_refused";
 
@@ -401,8 +468,9 @@ fn mail(id: MailId, row: &Row<'_>) -> rusqlite::Result<Mail> {
         message_id: row.get(3)?,
         subject: row.get(4)?,
         body: row.get(5)?,
-        level: row.get(6)?,
-        attempts: row.get(7)?,
+        html: row.get(6)?,
+        level: row.get(7)?,
+        attempts: row.get(8)?,
     })
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use super::effect::{Allowed, Evidence, Position};
 use super::{StoreError, schema};
-use crate::event::{BanOrder, Target, Timestamp, Ttl};
+use crate::event::{BanOrder, Ports, Target, Timestamp, Ttl};
 
 /// A connection that sees the last commit, also while the daemon writes.
 #[derive(Debug)]
@@ -75,6 +75,8 @@ pub struct HistoryEntry {
     pub reason: Option<String>,
     /// The ban's end.
     pub expires: Option<Timestamp>,
+    /// Which ports the ban was about; also `None`: every one.
+    pub ports: Option<Ports>,
     /// Which ban of this target it was.
     pub offences: Option<u32>,
     /// Dropped, at a ban's end.
@@ -126,14 +128,15 @@ impl Reader {
     pub fn bans(&self, mut each: impl FnMut(StoredBan)) -> Result<(), StoreError> {
         self.query(
             "read bans",
-            "SELECT target, since, expires, origin, rule, level, reason, offences, packets, bytes
+            "SELECT target, since, expires, origin, rule, level, reason, offences, packets, bytes,
+                 ports
              FROM bans",
             [],
             |row| Ok(self.understood("bans", row, stored_ban(row)?).map(&mut each)),
         )
     }
 
-    /// The ban of exactly this target.
+    /// The ban of exactly this target, the latest where it has several, of different ports.
     ///
     /// # Errors
     ///
@@ -142,8 +145,9 @@ impl Reader {
         let mut found = None;
         self.query(
             "read a ban",
-            "SELECT target, since, expires, origin, rule, level, reason, offences, packets, bytes
-             FROM bans WHERE target = ?1",
+            "SELECT target, since, expires, origin, rule, level, reason, offences, packets, bytes,
+                 ports
+             FROM bans WHERE target = ?1 ORDER BY since",
             [target.to_string()],
             |row| {
                 found = self.understood("bans", row, stored_ban(row)?);
@@ -159,7 +163,7 @@ impl Reader {
     ///
     /// What SQLite says.
     pub fn ban_count(&self) -> Result<u64, StoreError> {
-        self.one("count bans", "SELECT count(*) FROM bans")
+        self.one("count bans", "SELECT count(DISTINCT target) FROM bans")
     }
 
     /// Offenders whose last ban began at `since` or later.
@@ -265,7 +269,7 @@ impl Reader {
         params.push(limit.map_or(-1, i64::from).into());
         let sql = format!(
             "SELECT id, at, kind, target, origin, rule, level, reason, expires, offences, packets,
-                 bytes, withheld, evidence
+                 bytes, withheld, evidence, ports
              FROM history WHERE {} ORDER BY id DESC LIMIT ?",
             conditions.join(" AND ")
         );
@@ -336,6 +340,13 @@ fn stored_ban(row: &Row<'_>) -> rusqlite::Result<Result<StoredBan, String>> {
         Some(expires) => Ttl::For(Timestamp::from_micros(expires).since(since)),
         None => Ttl::Permanent,
     };
+    let ports = match row.get_ref(10)?.as_str()? {
+        "" => None,
+        text => match text.parse() {
+            Ok(ports) => Some(ports),
+            Err(error) => return Ok(Err(format!("{error}"))),
+        },
+    };
     let (target, origin) = match (parsed(row, 0)?, parsed(row, 3)?) {
         (Ok(target), Ok(origin)) => (target, origin),
         (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
@@ -345,6 +356,7 @@ fn stored_ban(row: &Row<'_>) -> rusqlite::Result<Result<StoredBan, String>> {
             target,
             since,
             ttl,
+            ports,
             origin,
             rule: row.get(4)?,
             level: row.get(5)?,
@@ -380,6 +392,8 @@ fn history_entry(row: &Row<'_>) -> rusqlite::Result<Result<HistoryEntry, String>
         bytes: counted(row, 11)?,
         withheld: row.get(12)?,
         evidence: Evidence::restored(row.get::<_, Option<String>>(13)?.as_deref()),
+        // Text for people only: what can't be understood is left out.
+        ports: row.get::<_, Option<String>>(14)?.and_then(|text| text.parse().ok()),
     }))
 }
 

@@ -127,6 +127,47 @@ const MIGRATIONS: &[&str] = &[
         expires INTEGER
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- A target may have a ban of every port (ports '') beside one of some ('25,465'): all hold.
+    CREATE TABLE bans_by_ports (
+        target TEXT NOT NULL,
+        ports TEXT NOT NULL DEFAULT '',
+        since INTEGER NOT NULL,
+        expires INTEGER,
+        origin TEXT NOT NULL,
+        rule INTEGER,
+        level INTEGER,
+        reason TEXT NOT NULL,
+        offences INTEGER NOT NULL,
+        packets INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (target, ports)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO bans_by_ports
+        SELECT target, '', since, expires, origin, rule, level, reason, offences, packets, bytes
+        FROM bans;
+    DROP TABLE bans;
+    ALTER TABLE bans_by_ports RENAME TO bans;
+
+    -- Which ports a ban was about; NULL: every one.
+    ALTER TABLE history ADD COLUMN ports TEXT;
+",
+    "
+    -- Whom an entry blames; again 0: no news where that one was told at this level already.
+    ALTER TABLE entries ADD COLUMN offender TEXT;
+    ALTER TABLE entries ADD COLUMN again INTEGER NOT NULL DEFAULT 1;
+
+    -- Offenders that a lane's mails have told since its memory began, with the highest level told.
+    CREATE TABLE told (
+        lane TEXT NOT NULL,
+        offender TEXT NOT NULL,
+        level INTEGER NOT NULL,
+        PRIMARY KEY (lane, offender)
+    ) STRICT, WITHOUT ROWID;
+
+    -- The body once more, as HTML; empty: there is none.
+    ALTER TABLE mails ADD COLUMN html TEXT NOT NULL DEFAULT '';
+",
 ];
 
 pub(super) fn open(state_dir: &Path) -> Result<(Store, Opened), StoreError> {
@@ -310,6 +351,34 @@ mod tests {
         let error = connect(&path, &steps[..1]).unwrap_err();
         assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
         assert!(error.to_string().contains("install that version again"), "{error}");
+    }
+
+    #[test]
+    fn a_database_from_before_ports_keeps_its_bans_and_its_past() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, _) = connect(&dir.path().join(FILE), &MIGRATIONS[..2]).unwrap();
+        old.execute_batch(
+            "INSERT INTO bans VALUES
+                 ('198.51.100.7/32', 1000000, NULL, 'rule', 5720, 10, 'brute force', 2, 17, 999),
+                 ('2001:db8::/64', 2000000, 9000000, 'hand', NULL, NULL, 'by hand', 1, 0, 0);
+             INSERT INTO history (at, kind, target, origin, reason, offences, evidence)
+                 VALUES (1000000, 'ban', '198.51.100.7/32', 'rule', 'brute force', 2, '');",
+        )
+        .unwrap();
+        drop(old);
+
+        let (store, opened) = Store::open(dir.path()).unwrap();
+        assert_eq!(opened.upgraded_from, Some(2));
+        let mut bans = Vec::new();
+        store.read().bans(|ban| bans.push(ban)).unwrap();
+        bans.sort_by_key(|ban| ban.order.since);
+        let [first, second] = &bans[..] else { panic!("{bans:?}") };
+        assert_eq!((first.order.rule, first.order.offences), (Some(5720), 2));
+        assert_eq!((first.packets, first.bytes, first.order.expires()), (17, 999, None));
+        assert_eq!(second.order.expires(), Some(Timestamp::from_secs(9)));
+        assert!(bans.iter().all(|ban| ban.order.ports.is_none()));
+        let past = store.read().history(&crate::store::HistoryFilter::default()).unwrap();
+        assert_eq!((past.len(), past[0].offences, past[0].ports.clone()), (1, Some(2), None));
     }
 
     #[test]

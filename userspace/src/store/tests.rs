@@ -21,6 +21,7 @@ fn order(text: &str, offences: u32) -> BanOrder {
         target: target(text),
         since: at(0),
         ttl: Ttl::For(Duration::from_secs(300)),
+        ports: None,
         origin: Origin::Rule,
         rule: Some(300_011),
         level: Some(10),
@@ -49,8 +50,20 @@ fn entry(topic: &str, level: u8) -> Effect {
         queued: at(i64::from(level)),
         level,
         topic: topic.to_owned(),
+        offender: None,
+        again: true,
         notice: format!("{topic} in full"),
     })
+}
+
+fn draft(level: u8) -> Draft {
+    Draft {
+        subject: "s".to_owned(),
+        body: "b".to_owned(),
+        html: "<p>b".to_owned(),
+        level,
+        host: "web1".to_owned(),
+    }
 }
 
 fn bans(store: &Store) -> BTreeMap<String, StoredBan> {
@@ -73,6 +86,38 @@ fn offences(store: &Store) -> BTreeMap<String, u32> {
         })
         .unwrap();
     offences
+}
+
+#[test]
+fn bans_of_ports_stand_beside_each_other_and_end_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let of = |ports: Option<&str>, since| {
+        let ports = ports.map(|ports| ports.parse().unwrap());
+        BanOrder { ports, since: at(since), ..order("198.51.100.7", 1) }
+    };
+    let orders = [of(Some("25,465"), 10), of(None, 20), of(Some("80"), 30), of(Some("25,465"), 40)];
+    let effects: Vec<Effect> = orders
+        .iter()
+        .map(|order| Effect::Banned { order: order.clone(), evidence: Evidence::default() })
+        .collect();
+    store.commit(&effects).unwrap();
+    let mut stored = Vec::new();
+    store.read().bans(|ban| stored.push(ban.order)).unwrap();
+    stored.sort_by_key(|order| order.since);
+    assert_eq!(stored, orders[1..], "the same ports again: renewed");
+    assert_eq!(store.read().ban_count().unwrap(), 1);
+    let latest = store.read().ban(target("198.51.100.7")).unwrap().unwrap();
+    assert_eq!(latest.order, orders[3]);
+
+    let ended = Effect::Lapsed { target: target("198.51.100.7"), at: at(90), packets: 3, bytes: 9 };
+    store.commit(&[ended]).unwrap();
+    assert_eq!(store.read().ban_count().unwrap(), 0);
+    let past = store.read().history(&HistoryFilter::default()).unwrap();
+    assert_eq!(past.len(), 5, "one end");
+    assert_eq!((past[0].kind, past[0].packets), (HistoryKind::Lapse, Some(3)));
+    assert_eq!(past[1].ports, Some("25,465".parse().unwrap()));
+    assert_eq!(past[3].ports, None);
 }
 
 #[test]
@@ -309,13 +354,13 @@ fn an_entry_ends_up_in_one_mail() {
         let topics: Vec<_> =
             batch.topics.iter().map(|t| (t.topic.as_str(), t.level, t.entries)).collect();
         assert_eq!(topics, [("b", 12, 1), ("a", 9, 2)]);
-        Some(Draft { subject: "s".into(), body: "b".into(), level: 12, host: "web1".into() })
+        Some(draft(12))
     };
-    let id = store.make_mail("alert", at(20), 2, compose).unwrap().unwrap();
+    let id = store.make_mail("alert", at(20), 2, false, compose).unwrap().unwrap();
     assert!(store.read().waiting().unwrap().is_empty());
     assert_eq!(
         store
-            .make_mail("alert", at(21), 2, |batch| {
+            .make_mail("alert", at(21), 2, false, |batch| {
                 assert_eq!(*batch, Batch::default());
                 None
             })
@@ -323,8 +368,8 @@ fn an_entry_ends_up_in_one_mail() {
         None
     );
 
-    assert!(store.read().due(at(19)).unwrap().is_empty());
-    let due = store.read().due(at(20)).unwrap();
+    assert!(store.read().due(&["alert", "life"], at(19)).unwrap().is_empty());
+    let due = store.read().due(&["alert", "life"], at(20)).unwrap();
     assert_eq!((due.len(), due[0].id, due[0].attempts), (1, id, 0));
     let message_id = due[0].message_id.clone();
     assert!(
@@ -332,12 +377,12 @@ fn an_entry_ends_up_in_one_mail() {
         "{message_id}"
     );
     store.failed(id, "connection refused", at(60)).unwrap();
-    assert_eq!(store.read().next_due().unwrap(), Some(at(60)));
+    assert_eq!(store.read().next_due(&["alert", "life"]).unwrap(), Some(at(60)));
     assert_eq!(store.read().unsent().unwrap(), [("alert".to_owned(), at(20))]);
     drop(store);
 
     let (mut store, _) = Store::open(dir.path()).unwrap();
-    let due = store.read().due(at(60)).unwrap();
+    let due = store.read().due(&["alert", "life"], at(60)).unwrap();
     assert_eq!((due[0].message_id.as_str(), due[0].attempts), (message_id.as_str(), 1));
     store.commit(&[entry("c", 9)]).unwrap();
     assert_eq!(
@@ -354,6 +399,45 @@ fn an_entry_ends_up_in_one_mail() {
     );
     assert_eq!(store.read().newest("alert").unwrap(), at(20));
     assert!(store.read().newest("digest").unwrap() > at(0));
+}
+
+#[test]
+fn who_was_told_is_put_off_until_it_gets_worse() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let blame = |offender: &str, level, again| {
+        let Effect::Mail(entry) = entry("a", level) else { panic!() };
+        Effect::Mail(OutboxEntry { offender: Some(offender.to_owned()), again, ..entry })
+    };
+    let waiting = |store: &Store| -> Vec<(String, u64)> {
+        let waiting = store.read().waiting().unwrap();
+        waiting.into_iter().map(|waits| (waits.lane, waits.entries)).collect()
+    };
+    store.commit(&[blame("198.51.100.7", 11, false), blame("198.51.100.8", 10, true)]).unwrap();
+    // Nobody has been told yet.
+    store.put_off_told("alert", "digest").unwrap();
+    assert_eq!(waiting(&store), [("alert".to_owned(), 2)]);
+    store.make_mail("alert", at(20), 9, true, |_batch| Some(draft(11))).unwrap().unwrap();
+
+    store.commit(&[blame("198.51.100.7", 11, false), blame("198.51.100.7", 10, false)]).unwrap();
+    store.put_off_told("alert", "digest").unwrap();
+    assert_eq!(waiting(&store), [("digest".to_owned(), 2)]);
+    // A higher level, a ban, somebody else, nobody in particular, another lane.
+    let rest = [
+        blame("198.51.100.7", 12, false),
+        blame("198.51.100.8", 10, true),
+        blame("198.51.100.9", 10, false),
+        entry("a", 10),
+    ];
+    store.commit(&rest).unwrap();
+    store.put_off_told("alert", "digest").unwrap();
+    store.put_off_told("life", "digest").unwrap();
+    assert_eq!(waiting(&store), [("alert".to_owned(), 4), ("digest".to_owned(), 2)]);
+
+    store.forget_told("alert").unwrap();
+    store.commit(&[blame("198.51.100.7", 10, false)]).unwrap();
+    store.put_off_told("alert", "digest").unwrap();
+    assert_eq!(waiting(&store), [("alert".to_owned(), 5), ("digest".to_owned(), 2)]);
 }
 
 #[test]
@@ -377,11 +461,9 @@ fn forgets_what_is_old_and_nothing_else() {
     let mut young = order("198.51.100.8", 1);
     young.since = at(86_400);
     store.commit(&[Effect::Banned { order: young, evidence: Evidence::default() }]).unwrap();
-    let draft = |_: &Batch| {
-        Some(Draft { subject: "s".into(), body: "b".into(), level: 1, host: "h".into() })
-    };
-    let sent = store.make_mail("life", at(0), 0, draft).unwrap().unwrap();
-    store.make_mail("life", at(0), 0, draft).unwrap().unwrap();
+    let draft = |_: &Batch| Some(draft(1));
+    let sent = store.make_mail("life", at(0), 0, false, draft).unwrap().unwrap();
+    store.make_mail("life", at(0), 0, false, draft).unwrap().unwrap();
     store.sent(sent, at(1)).unwrap();
     let day = Duration::from_secs(86_400);
     let retention = Retention { history: day, mails: day, offences: day, ..Retention::default() };
@@ -389,7 +471,7 @@ fn forgets_what_is_old_and_nothing_else() {
     assert_eq!(bans(&store).len(), 2);
     assert_eq!(offences(&store).into_keys().collect::<Vec<_>>(), ["198.51.100.8/32"]);
     assert_eq!(store.read().history(&HistoryFilter::default()).unwrap().len(), 1);
-    assert_eq!(store.read().due(at(10)).unwrap().len(), 1);
+    assert_eq!(store.read().due(&["alert", "life"], at(10)).unwrap().len(), 1);
     assert_eq!(store.read().mail_stats().unwrap().sent, 1);
 
     store.commit(&vec![banned("198.51.100.7", 1); 5000]).unwrap();

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use super::logs::{self, Log};
 use super::report::{self, Row};
 use super::timing::{Measured, best_of};
-use super::{memory, peers, plot};
+use super::{memory, peers};
 use crate::build_ebpf;
 use crate::cargo::{cargo, must, root, target_dir};
 
@@ -79,7 +79,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let docs = root().join("docs/benchmarks");
     fs::create_dir_all(&docs).with_context(|| format!("could not make {}", docs.display()))?;
     report::write(&docs.join("pipeline.md"), &rows, &peaks, rounds)?;
-    fs::write(docs.join("pipeline.svg"), plot::bars(&rows)).context("could not write the plot")?;
+    fs::write(docs.join("pipeline.svg"), report::chart(&rows))
+        .context("could not write the plot")?;
     if args.json {
         println!("{}", report::json(&rows, &peaks));
     } else {
@@ -90,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 /// Cargo without what `cargo run` tells us of this crate: ring's build script looks at it, and would
 /// build everything that needs TLS anew each time we take turns with a plain `cargo build`.
-fn release_build() -> Command {
+pub(super) fn release_build() -> Command {
     let mut build = cargo();
     for (name, _) in std::env::vars_os() {
         let told = name.to_string_lossy();

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use super::logs::Log;
 use super::memory::Peak;
 use super::peers;
+use super::plot::{self, Axis, Bar};
 
 /// What the profile found: written by hand, kept between this line and the next of its kind.
 const BY_HAND: &str = "<!-- by hand -->";
@@ -43,6 +44,20 @@ impl Row {
     fn times_ripgrep(&self) -> f64 {
         self.time.as_secs_f64() / self.ripgrep.as_secs_f64()
     }
+}
+
+/// Lines a second of each program on each log, as a chart.
+pub(super) fn chart(rows: &[Row]) -> String {
+    let bars: Vec<Bar> = rows
+        .iter()
+        .map(|row| Bar {
+            label: format!("{}, {}", row.program, row.log.name()),
+            value: row.lines_per_second(),
+            ours: row.program.starts_with("ravelin"),
+        })
+        .collect();
+    let caption = "log lines a second, one core, whole process";
+    plot::bars(&bars, &Axis { caption, powers: (4, 8), unit: "M/s" })
 }
 
 /// For people at a terminal, and for the page.

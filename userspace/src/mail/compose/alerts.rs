@@ -1,11 +1,17 @@
 //! A mail about alerts: one offender, or several.
 
+use super::line;
 use super::offender::Offender;
-use super::{LINE, Scene, WORDS, by_rule, entries};
+use super::page::Page;
+use super::{Scene, WORDS, by_rule, entries};
 use crate::event::{Target, Withheld};
 use crate::mail::notice::Outcome;
 use crate::mail::text::{counted, span, visible};
 use crate::store::Topic;
+
+/// Fields that the log's line, the rule or the offender's name tells already.
+const ELSEWHERE: [&str; 9] =
+    ["gid", "sid", "rev", "priority", "action", "proto", "src", "src_port", "port"];
 
 /// Offenders told in full.
 const IN_FULL: usize = 20;
@@ -34,43 +40,37 @@ pub(super) fn subject(offenders: &[Offender<'_>], topics: &[Topic]) -> String {
 
 impl Scene {
     /// All of it.
-    pub(super) fn alerts(&self, body: &mut String, offenders: &[Offender<'_>], topics: &[Topic]) {
+    pub(super) fn alerts(&self, page: &mut Page, offenders: &[Offender<'_>], topics: &[Topic]) {
         let told = offenders.iter().map(|offender| offender.alerts.len() as u64).sum::<u64>();
         let all = entries(topics);
         if offenders.len() > 1 {
             let banned = offenders.iter().filter(|offender| offender.is_banned()).count();
-            body.push_str(&format!(
-                "{} offenders, {banned} banned,\n{}.\n\n",
+            page.lead(&format!(
+                "{} offenders, {banned} banned,\n{}.",
                 offenders.len(),
                 counted(all, "alert")
             ));
         }
         for (index, offender) in offenders.iter().take(IN_FULL).enumerate() {
-            if offenders.len() > 1 {
-                body.push_str(&format!("[{}] ", index + 1));
-            }
-            self.offender(body, offender);
-            body.push('\n');
+            let number = (offenders.len() > 1).then_some(index + 1);
+            self.offender(page, number, offender);
         }
         if offenders.len() > IN_FULL {
-            body.push_str("Also:\n");
-            for offender in &offenders[IN_FULL..] {
-                body.push_str(&format!("  {}\n", self.in_a_line(offender)));
-            }
-            body.push('\n');
+            let others = offenders[IN_FULL..].iter().map(|offender| self.in_a_line(offender));
+            page.list("Also", others.collect());
         }
         if all > told || offenders.len() > IN_FULL {
-            body.push_str("All by rule:\n");
-            by_rule(body, topics);
-            body.push_str("\nMore: ravelin history\n");
+            page.list("All by rule", by_rule(topics));
+            page.commands(vec![("More", "ravelin history".to_owned())]);
         }
     }
 
     /// Everything about one offender.
-    fn offender(&self, body: &mut String, offender: &Offender<'_>) {
+    fn offender(&self, page: &mut Page, number: Option<usize>, offender: &Offender<'_>) {
         let Some(first) = offender.alerts.first() else { return };
-        body.push_str(&self.done(offender));
-        body.push_str("\n\n");
+        let number = number.map_or_else(String::new, |number| format!("[{number}] "));
+        page.lead(&format!("{number}{}", self.done(offender)));
+        let mut body = String::new();
         for (alert, times) in offender.rules() {
             body.push_str(&format!("{}\n", visible(&alert.description, WORDS)));
             body.push_str(&format!("rule {}, level {}", alert.rule, alert.level));
@@ -98,7 +98,9 @@ impl Scene {
             if origins.len() < 5 && !origins.contains(&origin) {
                 origins.push(origin);
             }
-            for (name, value) in &alert.fields {
+            let telling =
+                alert.fields.iter().filter(|(name, _)| !ELSEWHERE.contains(&name.as_str()));
+            for (name, value) in telling {
                 let field = format!("{}: {}", visible(name, 32), visible(value, 64));
                 if fields.len() < 8 && !fields.contains(&field) {
                     fields.push(field);
@@ -108,21 +110,15 @@ impl Scene {
         for line in origins.iter().chain(&fields) {
             body.push_str(&format!("{line}\n"));
         }
-        let lines = offender.lines();
-        if !lines.is_empty() {
-            body.push_str("\nLog:\n");
-            for line in lines {
-                body.push_str(&format!("  {}\n", visible(line, LINE)));
-            }
-        }
+        page.text(&body);
+        page.log("Log", offender.lines().into_iter().map(line::shown).collect());
         if let Some(target) = offender.target() {
-            body.push('\n');
-            if offender.is_banned() {
-                body.push_str(&format!("Undo:  ravelin unban {target}\n"));
-            }
-            body.push_str(&format!(
-                "Allow: ravelin allow {target}\nStory: ravelin show {target}\n"
-            ));
+            let undo = offender.is_banned().then(|| ("Undo", format!("ravelin unban {target}")));
+            let rest = [
+                ("Allow", format!("ravelin allow {target}")),
+                ("Story", format!("ravelin show {target}")),
+            ];
+            page.commands(undo.into_iter().chain(rest).collect());
         }
     }
 
@@ -130,7 +126,7 @@ impl Scene {
     fn done(&self, offender: &Offender<'_>) -> String {
         let whom = offender.name();
         match offender.outcome() {
-            Outcome::Banned { target, since, until, reason, offences } => {
+            Outcome::Banned { target, since, until, ports, reason, offences } => {
                 let whom = target.to_string();
                 let seen = offender
                     .address
@@ -138,7 +134,10 @@ impl Scene {
                     .map(|address| format!("\n(seen: {address})"));
                 let why = reason.as_deref().map(|why| format!("\n({})", visible(why, WORDS)));
                 let which = (*offences > 1).then(|| format!("\n(its ban number {offences})"));
-                let notes: String = [seen, why, which].into_iter().flatten().collect();
+                let ports = ports
+                    .as_ref()
+                    .map(|ports| format!("\n(from ports {ports}; the others stay open to it)"));
+                let notes: String = [ports, seen, why, which].into_iter().flatten().collect();
                 match until {
                     Some(until) => format!(
                         "{whom} is banned for {},\nuntil {}.{notes}",

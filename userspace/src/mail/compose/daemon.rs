@@ -1,54 +1,52 @@
 //! A mail about the daemon itself: start and stop, protection degraded and restored.
 
+use super::page::Page;
 use super::{Scene, WORDS};
 use crate::mail::notice::{Degraded, Notice, Recovered, Started, Stopped};
 use crate::mail::text::{counted, visible};
 
 impl Scene {
     /// Start and stop; gives the subject.
-    pub(super) fn life(&self, body: &mut String, notices: &[Notice]) -> String {
+    pub(super) fn life(&self, page: &mut Page, notices: &[Notice]) -> String {
         let mut subject = "ravelin: no details".to_owned();
         for notice in notices {
             match notice {
-                Notice::Started(started) => subject = self.started(body, started),
-                Notice::Stopped(stopped) => subject = self.stopped(body, stopped),
+                Notice::Started(started) => subject = self.started(page, started),
+                Notice::Stopped(stopped) => subject = self.stopped(page, stopped),
                 Notice::Alert(_) | Notice::Degraded(_) | Notice::Recovered(_) => {}
             }
         }
         subject
     }
 
-    fn started(&self, body: &mut String, started: &Started) -> String {
+    fn started(&self, page: &mut Page, started: &Started) -> String {
         let Started { at, mode, interfaces, sources, bans, warnings } = started;
         let attached: Vec<String> = interfaces
             .iter()
             .map(|(name, how)| format!("{} ({})", visible(name, 16), visible(how, 16)))
             .collect();
         let verb = if mode == "observe" { "only observes" } else { "protects" };
-        body.push_str(&format!("ravelin {} {verb} {}.\n\n", self.version, self.host));
+        page.lead(&format!("ravelin {} {verb} {}.", self.version, self.host));
         for warning in warnings {
-            body.push_str(&format!("! {}\n", visible(warning, WORDS)));
+            page.text(&format!("! {}", visible(warning, 2 * WORDS)));
         }
-        if !warnings.is_empty() {
-            body.push('\n');
-        }
-        body.push_str(&format!("Started: {}\nMode: {}\n", self.local(*at), visible(mode, 16)));
-        body.push_str(&format!("Bans that stand: {bans}\n\nInterfaces:\n"));
-        list(body, &attached, "none: nothing is dropped");
-        body.push_str("\nSources:\n");
-        list(body, sources, "none: nothing is read");
-        body.push('\n');
+        page.text(&format!(
+            "Started: {}\nMode: {}\nBans that stand: {bans}",
+            self.local(*at),
+            visible(mode, 16)
+        ));
+        page.list("Interfaces", or_none(&attached, "none: nothing is dropped"));
+        page.list("Sources", or_none(sources, "none: nothing is read"));
         let on = if attached.is_empty() { "no interface".to_owned() } else { attached.join(", ") };
         format!("ravelin started: {} on {on}", visible(mode, 16))
     }
 
-    fn stopped(&self, body: &mut String, stopped: &Stopped) -> String {
+    fn stopped(&self, page: &mut Page, stopped: &Stopped) -> String {
         let Stopped { at, reason, bans } = stopped;
-        body.push_str(&format!(
-            "ravelin stopped: {}.\n\nStopped: {}\n{} in the kernel:\n\
-             drops go on, and each ban ends on time.\n\
-             No new ones come until it runs again.\n\n",
-            visible(reason, WORDS),
+        page.lead(&format!("ravelin stopped: {}.", visible(reason, WORDS)));
+        page.text(&format!(
+            "Stopped: {}\n{} in the kernel:\ndrops go on, and each ban ends on time.\n\
+             No new ones come until it runs again.",
             self.local(*at),
             counted(*bans, "ban"),
         ));
@@ -56,30 +54,28 @@ impl Scene {
     }
 
     /// Degraded and restored; gives the subject.
-    pub(super) fn health(&self, body: &mut String, notices: &[Notice]) -> String {
+    pub(super) fn health(&self, page: &mut Page, notices: &[Notice]) -> String {
         let mut subjects = Vec::new();
         for notice in notices {
             match notice {
                 Notice::Degraded(Degraded { at, code, level, what, remedy }) => {
-                    body.push_str(&format!(
-                        "{}\n\n{}, level {level}\nsince {}\n\nWhat to do:\n{}\n\n",
-                        visible(what, WORDS),
-                        visible(code, 40),
-                        self.local(*at),
-                        visible(remedy, 2 * WORDS),
-                    ));
-                    subjects.push(format!(
-                        "level {level}: {}: {}",
-                        visible(code, 40),
-                        visible(what, WORDS)
-                    ));
-                }
-                Notice::Recovered(Recovered { at, code }) => {
-                    body.push_str(&format!(
-                        "{} is over\nsince {}\n\n",
+                    page.lead(&visible(what, WORDS));
+                    page.text(&format!(
+                        "{}, level {level}\nsince {}",
                         visible(code, 40),
                         self.local(*at)
                     ));
+                    page.text(&format!("What to do:\n{}", visible(remedy, 2 * WORDS)));
+                    let code = if what.starts_with(code.as_str()) {
+                        String::new()
+                    } else {
+                        format!("{}: ", visible(code, 40))
+                    };
+                    subjects.push(format!("level {level}: {code}{}", visible(what, WORDS)));
+                }
+                Notice::Recovered(Recovered { at, code }) => {
+                    page.lead(&format!("{} is over", visible(code, 40)));
+                    page.text(&format!("since {}", self.local(*at)));
                     subjects.push(format!("{} is over", visible(code, 40)));
                 }
                 Notice::Alert(_) | Notice::Started(_) | Notice::Stopped(_) => {}
@@ -94,11 +90,9 @@ impl Scene {
     }
 }
 
-fn list(body: &mut String, items: &[String], none: &str) {
-    for item in items {
-        body.push_str(&format!("  {}\n", visible(item, WORDS)));
-    }
+fn or_none(items: &[String], none: &str) -> Vec<String> {
     if items.is_empty() {
-        body.push_str(&format!("  {none}\n"));
+        return vec![none.to_owned()];
     }
+    items.iter().map(|item| visible(item, WORDS)).collect()
 }

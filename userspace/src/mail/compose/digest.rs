@@ -1,6 +1,7 @@
 //! The daily digest: what wasn't worth a mail of its own, and the sign of life.
 
 use super::offender::Offender;
+use super::page::Page;
 use super::{Scene, Vitals, by_rule, entries};
 use crate::event::Timestamp;
 use crate::mail::text::counted;
@@ -21,36 +22,25 @@ pub(super) fn subject(offenders: &[Offender<'_>], topics: &[Topic]) -> String {
 
 pub(super) fn body(
     scene: &Scene,
-    body: &mut String,
+    page: &mut Page,
     offenders: &[Offender<'_>],
     topics: &[Topic],
     vitals: Vitals,
     now: Timestamp,
 ) {
     match entries(topics) {
-        0 => body.push_str("Nothing that wasn't mailed at once.\n"),
+        0 => page.lead("Nothing that wasn't mailed at once."),
         alerts => {
-            body.push_str(&format!("{}, beside those mailed at once.\n", counted(alerts, "alert")));
+            page.lead(&format!("{}, beside those mailed at once.", counted(alerts, "alert")));
         }
     }
-    body.push_str(&format!(
-        "{}\nto {}\n\nBans that stand: {}\n",
-        scene.local(vitals.since),
-        scene.local(now),
-        vitals.bans
-    ));
+    page.text(&format!("{}\nto {}", scene.local(vitals.since), scene.local(now)));
+    page.text(&format!("Bans that stand: {}", vitals.bans));
     if topics.is_empty() {
         return;
     }
-    body.push_str("\nBy rule:\n");
-    by_rule(body, topics);
-    let named: Vec<_> =
-        offenders.iter().take(OFFENDERS).map(|offender| scene.in_a_line(offender)).collect();
-    if !named.is_empty() {
-        body.push_str("\nBy offender:\n");
-        for line in named {
-            body.push_str(&format!("  {line}\n"));
-        }
-    }
-    body.push_str("\nMore: ravelin history\n");
+    page.list("By rule", by_rule(topics));
+    let named = offenders.iter().take(OFFENDERS).map(|offender| scene.in_a_line(offender));
+    page.list("By offender", named.collect());
+    page.commands(vec![("More", "ravelin history".to_owned())]);
 }

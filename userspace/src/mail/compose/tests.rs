@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::mail::documented::assert_documented;
 use crate::mail::notice::{AlertNotice, Degraded, Outcome, Recovered, Started, Stopped};
 use crate::store::Evidence;
 
@@ -17,6 +18,7 @@ fn banned(target: &str, ttl: u64) -> Outcome {
         target: target.parse().unwrap(),
         since: at(0),
         until: Some(at(0).saturating_add(Duration::from_secs(ttl))),
+        ports: None,
         reason: None,
         offences: 1,
     }
@@ -292,7 +294,7 @@ ravelin 0.1.0 on web1
         "[web1] level 10: ban-ineffective: 198.51.100.7 is banned, and still seen (and 1 more)"
     );
     assert!(draft.body.contains("What to do:\nravelin doctor\n"));
-    assert!(draft.body.contains("source-silent is over\nsince 2023-11-14 23:13:29 CET\n"));
+    assert!(draft.body.contains("source-silent is over\n\nsince 2023-11-14 23:13:29 CET\n"));
     assert_eq!(scene().compose(Lane::Life, &Batch::default(), Vitals::default(), at(0)), None);
 }
 
@@ -320,4 +322,106 @@ fn what_attackers_write_stays_text() {
         assert!(draft.body.contains("  \u{fffd}y\\x00\n"));
         assert!(draft.body.lines().all(|line| line.chars().count() < 1000));
     }
+}
+
+const EVE: &str = r#"{"timestamp":"2023-11-14T23:13:20.391373+0100","flow_id":1173245,"in_iface":"eth0","event_type":"alert","src_ip":"198.51.100.7","src_port":40112,"dest_ip":"203.0.113.5","dest_port":80,"proto":"TCP","tx_id":0,"alert":{"action":"allowed","gid":1,"signature_id":2024364,"rev":4,"signature":"ET SCAN Possible Nmap User-Agent Observed","category":"Web Application Attack","severity":1},"http":{"hostname":"203.0.113.5","url":"/","http_user_agent":"Mozilla/5.0 (compatible; Nmap Scripting Engine)","http_method":"GET"},"app_proto":"http"}"#;
+
+/// As its reader sees it.
+fn as_read(draft: &Draft) -> String {
+    format!("Subject: {}\n\n{}", draft.subject, draft.body)
+}
+
+#[test]
+fn the_documentation_shows_what_is_sent() {
+    let mut scan = alert("198.51.100.7", 300_011, 10, banned("198.51.100.7", 300));
+    scan.source = "/var/log/suricata/eve.json".to_owned();
+    scan.fields = vec![
+        ("signature".to_owned(), "ET SCAN Possible Nmap User-Agent Observed".to_owned()),
+        ("dst_port".to_owned(), "80".to_owned()),
+    ];
+    scan.evidence = [EVE.as_bytes()].into_iter().collect();
+    let mut guesses = alert("203.0.113.9", 5720, 10, banned("203.0.113.9", 1800));
+    guesses.source = "/var/log/auth.log".to_owned();
+    guesses.description = "sshd brute force".to_owned();
+    guesses.count = 8;
+    guesses.fields = vec![("user".to_owned(), "root".to_owned())];
+    guesses.evidence = [&b"Nov 14 23:13:19 web1 sshd[812]: Failed password for root from 203.0.113.9 port 4711 ssh2"[..]]
+        .into_iter()
+        .collect();
+    let mut slow = alert("192.0.2.77", 5716, 5, banned("192.0.2.77", 300));
+    slow.description = "sshd authentication failed".to_owned();
+    if let Outcome::Banned { reason, .. } = &mut slow.outcome {
+        *reason = Some("score 108".to_owned());
+    }
+    let spoofed =
+        alert("203.0.113.10", 300_011, 10, Outcome::Withheld { why: "unproven".to_owned() });
+
+    let ban = compose(Lane::Alert, &[Notice::Alert(scan.clone())]);
+    assert_documented("ban", &as_read(&ban));
+    assert_documented("html", &ban.html);
+    let burst = [scan, guesses, spoofed.clone()].map(Notice::Alert);
+    assert_documented("burst", &as_read(&compose(Lane::Alert, &burst)));
+    let vitals = Vitals { since: at(-86_400), bans: 3 };
+    let mut told = batch(&[slow, spoofed].map(Notice::Alert));
+    told.topics[1].entries = 41;
+    told.topics.reverse();
+    let digest = scene().compose(Lane::Digest, &told, vitals, at(0)).unwrap();
+    assert_documented("digest", &as_read(&digest));
+
+    let started = Started {
+        at: at(0),
+        mode: "enforce".to_owned(),
+        interfaces: vec![("eth0".to_owned(), "native".to_owned())],
+        sources: vec![
+            "suricata-eve /var/log/suricata/eve.json".to_owned(),
+            "syslog /var/log/auth.log".to_owned(),
+        ],
+        bans: 12,
+        warnings: vec![],
+    };
+    assert_documented("start", &as_read(&compose(Lane::Life, &[Notice::Started(started)])));
+    let stopped = Stopped { at: at(0), reason: "SIGTERM".to_owned(), bans: 12 };
+    assert_documented("stop", &as_read(&compose(Lane::Life, &[Notice::Stopped(stopped)])));
+    let degraded = Degraded {
+        at: at(0),
+        code: "source-unreadable".to_owned(),
+        level: 10,
+        what: "source-unreadable: /var/log/auth.log".to_owned(),
+        remedy:
+            "/var/log/auth.log: permission denied; it is tried again: give the daemon access to it"
+                .to_owned(),
+    };
+    assert_documented("degraded", &as_read(&compose(Lane::Health, &[Notice::Degraded(degraded)])));
+}
+
+#[test]
+fn what_attackers_write_stays_text_in_html() {
+    let evil = "</pre><script>alert(1)</script><img src=\"http://192.0.2.1/x\">&\u{202e}";
+    let mut alert = alert("198.51.100.7", 5720, 10, Outcome::Withheld { why: evil.to_owned() });
+    alert.description = evil.to_owned();
+    alert.source = evil.to_owned();
+    alert.host = Some(evil.to_owned());
+    alert.fields = vec![(evil.to_owned(), evil.to_owned())];
+    alert.evidence =
+        [evil.as_bytes(), EVE.replace("/\",", "/<b>\",").as_bytes()].into_iter().collect();
+    for lane in [Lane::Alert, Lane::Digest] {
+        let draft = compose(lane, &[Notice::Alert(alert.clone())]);
+        for markup in ["<script", "<img", "<b>", "\u{202e}"] {
+            assert!(!draft.html.contains(markup), "{markup}: {}", draft.html);
+        }
+        assert!(draft.html.contains("&lt;script&gt;"), "{}", draft.html);
+        // Nothing is fetched from anywhere, and nothing can be clicked.
+        assert!(!draft.html.contains("<a ") && !draft.html.contains("url("));
+    }
+}
+
+#[test]
+fn a_ban_of_ports_is_told_as_one() {
+    let mut outcome = banned("198.51.100.7/32", 300);
+    if let Outcome::Banned { ports, .. } = &mut outcome {
+        *ports = Some("25,465".parse().unwrap());
+    }
+    let alert = Notice::Alert(alert("198.51.100.7", 3357, 10, outcome));
+    let body = compose(Lane::Alert, &[alert]).body;
+    assert!(body.contains("(from ports 25,465; the others stay open to it)"), "{body}");
 }

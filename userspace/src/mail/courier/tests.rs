@@ -63,8 +63,8 @@ fn config(port: u16) -> MailConfig {
         to: vec!["root@example.net".to_owned()],
         from: "ravelin@example.net".to_owned(),
         relay: format!("smtp://127.0.0.1:{port}"),
-        password_file: None,
         per_hour: 4,
+        ..MailConfig::default()
     }
 }
 
@@ -84,6 +84,7 @@ fn alert(offender: &str) -> Notice {
             target: offender.parse().unwrap(),
             since: now,
             until: Some(now.saturating_add(Duration::from_secs(300))),
+            ports: None,
             reason: None,
             offences: 1,
         },
@@ -93,7 +94,7 @@ fn alert(offender: &str) -> Notice {
 }
 
 fn told(policy: &Policy, notice: &Notice) -> Effect {
-    Effect::Mail(policy.entry(notice, Timestamp::now()).unwrap())
+    Effect::Mail(policy.entries(notice, Timestamp::now()).remove(0))
 }
 
 struct Daemon {
@@ -170,8 +171,8 @@ async fn what_a_busy_relay_puts_off_survives_a_restart() {
     let mut first = daemon(dir.path(), port);
     first.writer.handle().push([told(&first.policy, &alert("198.51.100.7"))]);
     assert_eq!(mails.recv().await.unwrap(), None);
-    let health = first.health.wait_for(|health| health.trouble.is_some()).await.unwrap().clone();
-    let (_, reason) = health.trouble.unwrap();
+    let health = first.health.wait_for(|health| !health.trouble.is_empty()).await.unwrap().clone();
+    let reason = health.undelivered().unwrap();
     assert!(reason.starts_with("data: ") && reason.contains("later"), "{reason}");
     // Dies without a word.
     first.courier.abort();
@@ -179,9 +180,12 @@ async fn what_a_busy_relay_puts_off_survives_a_restart() {
 
     let (mut store, _) = Store::open(dir.path()).unwrap();
     let long_after = Timestamp::now().saturating_add(Duration::from_secs(3600));
-    let waits = store.read().due(long_after).unwrap().remove(0);
+    let waits = store.read().due(&Channel::Mail.keys(), long_after).unwrap().remove(0);
     assert_eq!(waits.attempts, 1);
-    assert!(store.read().due(Timestamp::now()).unwrap().is_empty(), "it waits its pause out");
+    assert!(
+        store.read().due(&Channel::Mail.keys(), Timestamp::now()).unwrap().is_empty(),
+        "it waits its pause out"
+    );
     // The pause is over.
     store.failed(waits.id, "451", Timestamp::now()).unwrap();
     drop(store);
@@ -194,7 +198,7 @@ async fn what_a_busy_relay_puts_off_survives_a_restart() {
         .wait_for(|health| health.stats.sent == 1 && health.stats.queued == 0)
         .await
         .unwrap();
-    assert_eq!(second.health.borrow().trouble, None);
+    assert_eq!(second.health.borrow().undelivered(), None);
     second.stop.send(()).unwrap();
     second.courier.await.unwrap();
     second.writer.close();
@@ -205,7 +209,8 @@ async fn what_the_disk_did_not_write_down_is_not_sent_again() {
     let dir = tempfile::tempdir().unwrap();
     let (port, _busy, mut mails) = relay().await;
     let writer = Writer::spawn(Store::open(dir.path()).unwrap().0, Retention::default()).unwrap();
-    let (mut courier, _health) = Courier::new(&config(port), "web1", writer.handle()).unwrap();
+    let (courier, _health) = Courier::new(&config(port), "web1", writer.handle()).unwrap();
+    let mut courier = courier.legs.into_iter().next().unwrap();
     writer.handle().push([told(&courier.policy, &alert("198.51.100.7"))]);
     // The burst is over at once, and then nothing can be written for a while.
     let policy = (courier.policy.clone(), courier.scene.clone());
@@ -213,8 +218,14 @@ async fn what_the_disk_did_not_write_down_is_not_sent_again() {
         .handle()
         .call(move |store| {
             let now = Timestamp::now();
-            let desk =
-                Desk::prepare(store, &policy.0, &policy.1, &HashMap::new(), now, true).unwrap();
+            let desk = Desk::prepare(
+                store,
+                (Channel::Mail, &policy.0, &policy.1),
+                &HashMap::new(),
+                now,
+                true,
+            )
+            .unwrap();
             store.forbid_writing(true);
             desk.due[0].clone()
         })

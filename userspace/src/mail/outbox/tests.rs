@@ -14,8 +14,8 @@ fn config() -> MailConfig {
         to: vec!["root@localhost".to_owned()],
         from: "ravelin@web1.example".to_owned(),
         relay: "smtp://localhost:25".to_owned(),
-        password_file: None,
         per_hour: 4,
+        ..MailConfig::default()
     }
 }
 
@@ -40,6 +40,41 @@ fn alert(level: u8, mail: Option<bool>) -> Notice {
     })
 }
 
+fn banned(level: u8, mail: Option<bool>) -> Notice {
+    let Notice::Alert(mut alert) = alert(level, mail) else { panic!() };
+    alert.offender = Some("2001:db8::7".parse().unwrap());
+    alert.outcome = Outcome::Banned {
+        ports: None,
+        target: "2001:db8::/64".parse().unwrap(),
+        since: at(0),
+        until: None,
+        reason: Some("score 108".to_owned()),
+        offences: 1,
+    };
+    Notice::Alert(alert)
+}
+
+#[test]
+fn each_channel_has_its_own_entry() {
+    let both = MailConfig { webhook: Some("https://chat.example/x".to_owned()), ..config() };
+    let policy = |config: &MailConfig| Policy::new(config, TimeZone::UTC);
+    let lanes = |policy: &Policy| -> Vec<_> {
+        policy.entries(&banned(10, None), at(0)).iter().map(|entry| entry.lane).collect()
+    };
+    assert_eq!(lanes(&policy(&both)), ["alert", "webhook-alert"]);
+    let webhook_only = MailConfig { to: vec![], ..both };
+    assert_eq!(lanes(&policy(&webhook_only)), ["webhook-alert"]);
+
+    let entry = policy(&config()).entries(&banned(10, None), at(0)).remove(0);
+    assert_eq!((entry.offender.as_deref(), entry.again), (Some("2001:db8::/64"), true));
+    let Notice::Alert(mut unproven) = banned(10, None) else { panic!() };
+    unproven.outcome = Outcome::Withheld { why: "unproven".to_owned() };
+    let entry = policy(&config()).entries(&Notice::Alert(unproven), at(0)).remove(0);
+    assert_eq!((entry.offender.as_deref(), entry.again), (Some("2001:db8::/64"), false));
+    let entry = policy(&config()).entries(&alert(10, None), at(0)).remove(0);
+    assert_eq!((entry.offender, entry.again), (None, true));
+}
+
 #[test]
 fn lanes() {
     let policy = policy();
@@ -59,12 +94,19 @@ fn lanes() {
     let stopped = Stopped { at: at(0), reason: "SIGTERM".to_owned(), bans: 0 };
     assert_eq!(lane(&Notice::Stopped(stopped), 0), Some(Lane::Life));
 
+    // A ban is always worth a line, but for a rule that says `mail: false`.
+    for (level, mail, expected) in
+        [(5, None, Some(Lane::Digest)), (10, None, Some(Lane::Alert)), (5, Some(false), None)]
+    {
+        assert_eq!(lane(&banned(level, mail), 0), expected, "{level} {mail:?}");
+    }
+
     let nobody = Policy::new(&MailConfig { to: vec![], ..config() }, TimeZone::UTC);
-    assert_eq!(nobody.entry(&alert(15, None), at(0)), None);
+    assert_eq!(nobody.entries(&alert(15, None), at(0)), []);
     let digest_only = Policy::new(&MailConfig { per_hour: 0, ..config() }, TimeZone::UTC);
     assert_eq!(digest_only.lane(&alert(15, None), at(0)), Some(Lane::Digest));
 
-    let entry = policy.entry(&alert(10, None), at(1)).unwrap();
+    let entry = policy.entries(&alert(10, None), at(1)).remove(0);
     assert_eq!(
         (entry.lane, entry.level, entry.topic.as_str()),
         ("alert", 10, "rule 5720: sshd brute force")

@@ -6,11 +6,12 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::config::MailConfig;
 use crate::event::Timestamp;
+use crate::mail::documented::assert_documented;
 use crate::store::{Draft, Store};
 
 /// What a relay does wrong.
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+enum Wrong {
     None,
     Greeting(&'static str),
     Recipient(&'static str, &'static str),
@@ -21,7 +22,7 @@ enum Fault {
 }
 
 /// Serves one connection; gives what it took.
-async fn relay(fault: Fault) -> (u16, tokio::task::JoinHandle<Option<String>>) {
+async fn relay(fault: Wrong) -> (u16, tokio::task::JoinHandle<Option<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let serving = tokio::spawn(async move {
@@ -29,25 +30,25 @@ async fn relay(fault: Fault) -> (u16, tokio::task::JoinHandle<Option<String>>) {
         let (read, mut write) = stream.into_split();
         let mut lines = BufReader::new(read).lines();
         let mut taken = None;
-        let greeting = if let Fault::Greeting(said) = fault { said } else { "220 relay ESMTP" };
+        let greeting = if let Wrong::Greeting(said) = fault { said } else { "220 relay ESMTP" };
         write.write_all(format!("{greeting}\r\n").as_bytes()).await.unwrap();
         while let Ok(Some(line)) = lines.next_line().await {
             let answer = match line.split([' ', ':']).next().unwrap() {
                 "EHLO" => "250-relay\r\n250 8BITMIME",
                 "MAIL" => {
-                    if let Fault::Sender(said) = fault {
+                    if let Wrong::Sender(said) = fault {
                         said
                     } else {
                         "250 ok"
                     }
                 }
                 "RCPT" => match fault {
-                    Fault::Recipient(whom, said) if line.contains(whom) => said,
+                    Wrong::Recipient(whom, said) if line.contains(whom) => said,
                     _ => "250 ok",
                 },
                 "DATA" => match fault {
-                    Fault::Data(said) => said,
-                    Fault::CutInData => {
+                    Wrong::Data(said) => said,
+                    Wrong::CutInData => {
                         write.write_all(b"354 go\r\n").await.unwrap();
                         lines.next_line().await.unwrap();
                         return None;
@@ -62,7 +63,7 @@ async fn relay(fault: Fault) -> (u16, tokio::task::JoinHandle<Option<String>>) {
                             mail.push_str(line.strip_prefix('.').unwrap_or(&line));
                             mail.push('\n');
                         }
-                        if let Fault::Taken(said) = fault {
+                        if let Wrong::Taken(said) = fault {
                             said
                         } else {
                             taken = Some(mail);
@@ -90,8 +91,8 @@ fn to(port: u16) -> Relay {
         to: vec!["root@localhost".to_owned(), "admin@example.net".to_owned()],
         from: "ravelin@web1.example".to_owned(),
         relay: format!("smtp://127.0.0.1:{port}"),
-        password_file: None,
         per_hour: 4,
+        ..MailConfig::default()
     })
     .unwrap()
 }
@@ -103,16 +104,17 @@ fn mail(body: &str) -> Mail {
     let draft = Draft {
         subject: "[web1] level 10: 198.51.100.7/32 banned".to_owned(),
         body: body.to_owned(),
+        html: format!("<p>{body}</p>"),
         level: 10,
         host: "web1".to_owned(),
     };
-    store.make_mail("alert", now, 1, |_batch| Some(draft)).unwrap();
-    store.read().due(now).unwrap().remove(0)
+    store.make_mail("alert", now, 1, false, |_batch| Some(draft)).unwrap();
+    store.read().due(&["alert"], now).unwrap().remove(0)
 }
 
 #[tokio::test]
 async fn delivers() {
-    let (port, serving) = relay(Fault::None).await;
+    let (port, serving) = relay(Wrong::None).await;
     let mail = mail("198.51.100.7 is banned\n\n.\n.hidden\nJürgen\n");
     let delivered = to(port).send(&mail, "web1").await.unwrap();
     assert_eq!(delivered, Delivered::default());
@@ -125,18 +127,22 @@ async fn delivers() {
         "Date: Tue, 14 Nov 2023 22:13:20 +0000",
         "Auto-Submitted: auto-generated",
         "X-Ravelin-Level: 10",
-        "Content-Type: text/plain; charset=utf-8",
         &format!("Message-ID: {}", mail.message_id),
     ] {
         assert!(headers.lines().any(|line| line == header), "{header} not in:\n{headers}");
     }
+    assert!(headers.contains("Content-Type: multipart/alternative;"), "{headers}");
+    let parts =
+        ["Content-Type: text/plain; charset=utf-8", "Content-Type: text/html; charset=utf-8"];
+    assert!(parts.iter().all(|part| body.matches(part).count() == 1), "{body}");
+    assert!(body.find(parts[0]) < body.find(parts[1]), "the last one is preferred (RFC 2046)");
     assert!(body.contains("198.51.100.7 is banned") && body.contains("\n.\n.hidden\n"), "{body}");
     assert!(text.is_ascii());
 }
 
 #[tokio::test]
 async fn trouble_comes_again_and_refusal_is_the_end() {
-    use Fault::{CutInData, Data, Greeting, Recipient, Sender, Taken};
+    use Wrong::{CutInData, Data, Greeting, Recipient, Sender, Taken};
     for (fault, for_good, stage) in [
         (Greeting("554 no service"), false, "connect"),
         (Greeting("421 later"), false, "connect"),
@@ -155,8 +161,8 @@ async fn trouble_comes_again_and_refusal_is_the_end() {
         let (port, serving) = relay(fault).await;
         let error = to(port).send(&mail("text"), "web1").await.unwrap_err();
         match &error {
-            SendError::Refused { reason } => assert!(for_good, "{fault:?}: {reason}"),
-            SendError::Trouble { stage: at, reason } => {
+            SendError::Refused { reason, .. } => assert!(for_good, "{fault:?}: {reason}"),
+            SendError::Trouble { stage: at, reason, .. } => {
                 assert!(!for_good && *at == stage, "{fault:?}: {at}: {reason}");
             }
         }
@@ -166,7 +172,7 @@ async fn trouble_comes_again_and_refusal_is_the_end() {
 
 #[tokio::test]
 async fn one_refused_recipient_does_not_cost_the_others_their_mail() {
-    let (port, serving) = relay(Fault::Recipient("admin", "550 5.1.1 unknown")).await;
+    let (port, serving) = relay(Wrong::Recipient("admin", "550 5.1.1 unknown")).await;
     let delivered = to(port).send(&mail("text"), "web1").await.unwrap();
     assert_eq!(delivered.refused.len(), 1);
     assert!(delivered.refused[0].starts_with("admin@example.net: "), "{:?}", delivered.refused);
@@ -186,7 +192,7 @@ async fn nobody_there_is_trouble() {
 
 #[tokio::test]
 async fn starttls_is_never_done_without() {
-    let (port, serving) = relay(Fault::None).await;
+    let (port, serving) = relay(Wrong::None).await;
     let mut relay = to(port);
     relay.security = Security::StartTls;
     let error = relay.send(&mail("text"), "web1").await.unwrap_err();
@@ -195,4 +201,47 @@ async fn starttls_is_never_done_without() {
     if matches!(error, SendError::Trouble { stage: "starttls", .. }) {
         assert_eq!(serving.await.unwrap(), None);
     }
+}
+
+#[tokio::test]
+async fn each_trouble_has_its_remedy() {
+    use Wrong::{CutInData, Data, Greeting, Recipient, Sender, Taken};
+    let mut told = String::new();
+    let mut tell = |error: &SendError| {
+        told.push_str(&format!("{error}\nWhat to do: {}.\n\n", error.remedy()));
+    };
+    for wrong in [
+        Greeting("554 5.7.1 go away"),
+        Greeting("421 4.3.2 too busy"),
+        Sender("550 5.1.8 sender address rejected"),
+        Sender("530 5.7.0 authentication required"),
+        Recipient("@", "550 5.1.1 user unknown"),
+        Recipient("@", "554 5.7.1 relay access denied"),
+        Recipient("@", "451 4.7.1 greylisted, come back in 5 minutes"),
+        Data("452 4.3.1 insufficient system storage"),
+        Taken("550 5.7.1 message looks like spam"),
+        CutInData,
+    ] {
+        let (port, serving) = relay(wrong).await;
+        tell(&to(port).send(&mail("text"), "web1").await.unwrap_err());
+        serving.await.unwrap();
+    }
+    let (port, serving) = relay(Wrong::None).await;
+    let mut starttls = to(port);
+    (starttls.security, starttls.authorities) = (Security::StartTls, Some([].into()));
+    tell(&starttls.send(&mail("text"), "web1").await.unwrap_err());
+    serving.await.unwrap();
+    // Speaks TLS to somebody who doesn't.
+    let (port, serving) = relay(Wrong::None).await;
+    let mut smtps = to(port);
+    (smtps.security, smtps.authorities) = (Security::Tls, Some([].into()));
+    tell(&smtps.send(&mail("text"), "web1").await.unwrap_err());
+    serving.abort();
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    tell(&to(port).send(&mail("text"), "web1").await.unwrap_err());
+    told.truncate(told.trim_end().len() + 1);
+    assert_documented("troubles", &told);
 }

@@ -67,14 +67,19 @@ impl Events {
             }
             self.facts.push(Facts { suricata, fields, complete });
         }
-        if suricata {
+        let plain = raw.format.value == PackFormat::Plain;
+        if suricata || plain {
             if let Some(programs) = &raw.programs {
-                let problem = Problem::NotForSuricata { key: "programs" };
+                let format = if plain { "plain" } else { "suricata" };
+                let problem = Problem::OnlyForSyslog { key: "programs", format };
                 complaints.add(text, programs.referenced, problem);
             }
+        }
+        if suricata {
             return;
         }
         let programs = match &raw.programs {
+            _ if plain => Programs::AccessLog,
             None => Programs::Any,
             Some(names) => {
                 Programs::Named(names.value.iter().map(|name| ProgramName::new(name)).collect())

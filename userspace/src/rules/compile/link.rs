@@ -173,6 +173,7 @@ impl Linker<'_> {
                 },
                 mail: raw.mail,
                 ttl: raw.ttl.map(|ttl| ttl.0),
+                ports: raw.ports.as_ref().map(|ports| ports.0.clone()),
                 observe: site.raw.mode == PackMode::Observe,
                 network: networks(site).filter(|_| raw.ban == Some(BanSwitch::Prefix)),
             }),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor, value};
 
 use crate::config::parse_duration;
+use crate::event::Ports;
 
 /// A value, or a list of them.
 #[derive(Clone, Debug)]
@@ -101,6 +102,18 @@ impl<'de> Deserialize<'de> for Span {
             Ok(duration) => Ok(Self(duration)),
             Err(error) => Err(de::Error::custom(error)),
         }
+    }
+}
+
+/// `25`, `[25, 465]`, `8000-8010`, or a list of these.
+#[derive(Clone, Debug)]
+pub(in crate::rules) struct PortList(pub(in crate::rules) Ports);
+
+impl<'de> Deserialize<'de> for PortList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let OneOrMany(parts) = OneOrMany::<Scalar>::deserialize(deserializer)?;
+        let parts: Vec<String> = parts.into_iter().map(|Scalar(text)| text).collect();
+        parts.join(",").parse().map(Self).map_err(de::Error::custom)
     }
 }
 

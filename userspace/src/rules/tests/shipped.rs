@@ -94,8 +94,10 @@ fn every_pattern_and_every_rule_has_a_test() {
     for test in packs.tests() {
         rules.extend(test.expect.rules.iter().flatten().copied());
         for line in &test.lines {
-            patterns
-                .extend(decode(line, test.format).and_then(|it| packs.recogniser.taken_by(&it)));
+            patterns.extend(
+                decode(line, test.format)
+                    .and_then(|it| packs.recogniser.taken_by(packs.events(), &it)),
+            );
         }
     }
     let missing: Vec<_> = packs

@@ -1,0 +1,141 @@
+//! Where the nanoseconds of a hit go: the program in pieces (`ebpf/src/variants.rs`), each a part more than
+//! the one before it, on a hot frame from a banned IPv4 source.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::{Array, HashMap, MapData};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader};
+use ravelin_common::prefilter::Bit;
+use ravelin_common::{Entry, map};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::Spread;
+use crate::bpf;
+use crate::xdp::PERMANENT_ENTRY;
+
+const TRIALS: usize = 10;
+const REPEAT: u32 = 1_000_000;
+const DROP: u32 = 1;
+
+/// One piece.
+#[derive(Debug, serde::Serialize)]
+pub struct Piece {
+    /// Its program.
+    pub program: &'static str,
+    /// What it does.
+    pub does: &'static str,
+    /// The program that it is compared with, if it isn't the one before it.
+    pub beside: Option<&'static str>,
+    /// Nanoseconds over the empty program.
+    pub ns: Spread,
+}
+
+/// Program, what it does, and with which it is compared.
+const PIECES: [(&str, &str, Option<&str>); 11] = [
+    ("parse", "settings, and the source address", None),
+    ("prefilter", "+ prefilter", None),
+    ("lookup", "+ hash map", None),
+    ("expiry", "+ expiry, by the clock cached on this CPU", None),
+    ("flags", "+ flags and addresses that are never banned: the decision", None),
+    ("reason", "+ the reason's counter on this CPU", None),
+    ("ban_counters", "+ length, and the ban's atomic counters", None),
+    ("whole", "+ announcement (turned off): all that is shipped", None),
+    ("lookup_alone", "hash map without the prefilter", Some("lookup")),
+    ("expiry_by_clock", "expiry by bpf_ktime_get_ns", Some("expiry")),
+    ("whole_plain", "all, with counters that aren't atomic", Some("whole")),
+];
+
+/// The object, loaded.
+pub struct Pieces(Ebpf);
+
+impl Pieces {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// Where it isn't there, or the kernel refuses it.
+    pub fn load() -> Result<Self> {
+        let object = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/bpf/variants.bpf.o");
+        let mut ebpf = EbpfLoader::new()
+            .btf(None)
+            .load_file(&object)
+            .with_context(|| format!("could not load {}", object.display()))?;
+        for (name, ..) in PIECES {
+            let program: &mut Xdp = ebpf.program_mut(name).context("no such piece")?.try_into()?;
+            program.load().with_context(|| format!("the kernel refuses the piece `{name}`"))?;
+        }
+        Ok(Self(ebpf))
+    }
+
+    /// Bans an address.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn ban(&mut self, source: [u8; 4]) -> Result<()> {
+        let Bit { word, mask } = Bit::of_v4(source);
+        let prefilter = self.0.map_mut(map::PREFILTER).context("no prefilter")?;
+        Array::<_, u64>::try_from(prefilter)?.set(word, mask, 0)?;
+        self.bans()?.insert(source, PERMANENT_ENTRY, 0)?;
+        Ok(())
+    }
+
+    /// The bans.
+    ///
+    /// # Errors
+    /// Where the object has none.
+    pub fn bans(&mut self) -> Result<HashMap<&mut MapData, [u8; 4], Entry>> {
+        Ok(HashMap::try_from(self.0.map_mut(map::BANS_V4).context("no bans")?)?)
+    }
+
+    /// A piece.
+    ///
+    /// # Errors
+    /// Where there is none of this name.
+    pub fn fd(&self, name: &str) -> Result<BorrowedFd<'_>> {
+        let program: &Xdp = self.0.program(name).context("no such piece")?.try_into()?;
+        Ok(program.fd()?.as_fd())
+    }
+}
+
+/// Measures on the CPU that the caller is pinned to.
+///
+/// # Errors
+/// Where the kernel refuses, or a piece doesn't drop what it should.
+pub fn measure(source: [u8; 4], frame: &[u8]) -> Result<Vec<Piece>> {
+    let empty = bpf::load_xdp(&bpf::PASS).context("could not load the empty program")?;
+    let mut pieces = Pieces::load()?;
+    pieces.ban(source)?;
+    let mut trials = PIECES.map(|_| Vec::new());
+    for _ in 0..TRIALS {
+        let (_, base) = nanoseconds(empty.as_fd(), frame, REPEAT)?;
+        for ((name, ..), trials) in PIECES.iter().zip(&mut trials) {
+            let (verdict, ns) = nanoseconds(pieces.fd(name)?, frame, REPEAT)?;
+            ensure!(verdict == DROP, "the piece `{name}`: expected verdict {DROP}, got {verdict}");
+            trials.push(ns - base);
+        }
+    }
+    let spreads = trials.into_iter().map(Spread::of);
+    Ok(PIECES
+        .into_iter()
+        .zip(spreads)
+        .map(|((program, does, beside), ns)| Piece { program, does, beside, ns })
+        .collect())
+}
+
+/// The verdict, and nanoseconds each: CPU time of this thread around all of them, since the kernel's own
+/// figure is whole ones.
+///
+/// # Errors
+/// Where the kernel doesn't take the frame.
+pub fn nanoseconds(program: BorrowedFd<'_>, frame: &[u8], times: u32) -> Result<(u32, f64)> {
+    let before = cpu_seconds();
+    let (verdict, _) = bpf::test_run(program, frame, times)?;
+    Ok((verdict, (cpu_seconds() - before) * 1e9 / f64::from(times)))
+}
+
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
