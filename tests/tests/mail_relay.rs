@@ -242,7 +242,7 @@ impl Desk {
 
 fn banned(target: Target, since: Timestamp) -> Outcome {
     let until = Some(since.saturating_add(Duration::from_secs(300)));
-    Outcome::Banned { target, since, until, reason: None, offences: 1 }
+    Outcome::Banned { target, since, until, ports: None, reason: None, offences: 1 }
 }
 
 fn unproven(_: Target, _: Timestamp) -> Outcome {
