@@ -34,6 +34,7 @@ pub(super) struct RawSource {
     pub(super) format: Option<Text>,
     pub(super) file: Option<Text>,
     pub(super) socket: Option<Text>,
+    pub(super) directory: Option<Text>,
 }
 
 /// `ban`.
@@ -69,7 +70,7 @@ pub(super) struct RawMail {
 
 /// Every key with its section, to tell where a misplaced one belongs. The documentation is tested
 /// against this list, and this list against the structs.
-pub(super) const KEYS: [&str; 37] = [
+pub(super) const KEYS: [&str; 38] = [
     "mode",
     "interfaces",
     "xdp_mode",
@@ -83,6 +84,7 @@ pub(super) const KEYS: [&str; 37] = [
     "sources.format",
     "sources.file",
     "sources.socket",
+    "sources.directory",
     "home",
     "allow",
     "ban",
