@@ -182,6 +182,24 @@ pub struct UnknownFormat {
 pub enum Input {
     /// A file, followed through rotation.
     File(PathBuf),
+    /// The journal, by `journalctl`.
+    Journal {
+        /// Where its files lie; `None`: the host's own.
+        directory: Option<PathBuf>,
+    },
+}
+
+impl Input {
+    /// The source's name in output and database: the file's path, `journald`, `journald:DIRECTORY`.
+    pub fn name(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.clone(),
+            Self::Journal { directory: None } => "journald".into(),
+            Self::Journal { directory: Some(directory) } => {
+                format!("journald:{}", directory.display()).into()
+            }
+        }
+    }
 }
 
 /// `ban:`

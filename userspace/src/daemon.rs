@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::thread;
 
 use jiff::tz::TimeZone;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::announcer::{Announcer, FromKernel};
@@ -145,6 +145,16 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
             format!("{error}; the last good configuration is in use: mend the file and restart"),
         );
     }
+    // From here on a signal waits for its turn instead of ending us in the middle of a start.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|source| DaemonError::System { what: "a runtime", source })?;
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::catch()?
+    };
     let config = effective(&loaded, options);
     let _lock = Lock::take(&config.run_dir)?;
     let packs = Arc::new(packs(&config, &health)?);
@@ -227,12 +237,8 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         couriers,
         off,
     });
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|source| DaemonError::System { what: "a runtime", source })?;
     runtime.block_on(live(Live {
+        signals,
         pipeline,
         inbox,
         commands,
@@ -244,8 +250,27 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     }))
 }
 
+/// The signals that mean something to us, caught.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, DaemonError> {
+        let system = |what| move |source| DaemonError::System { what, source };
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(system("SIGTERM"))?,
+            interrupt: signal(SignalKind::interrupt()).map_err(system("SIGINT"))?,
+            hangup: signal(SignalKind::hangup()).map_err(system("SIGHUP"))?,
+        })
+    }
+}
+
 /// What `live` takes over.
 struct Live {
+    signals: Signals,
     pipeline: Pipeline,
     inbox: Inbox<Command>,
     commands: CommandSender<Command>,
@@ -257,12 +282,19 @@ struct Live {
 }
 
 async fn live(live: Live) -> Result<(), DaemonError> {
-    let Live { mut pipeline, inbox, commands, reloader, couriers, drops, listener_dir, writer } =
-        live;
+    let Live {
+        signals,
+        mut pipeline,
+        inbox,
+        commands,
+        reloader,
+        couriers,
+        drops,
+        listener_dir,
+        writer,
+    } = live;
     let system = |what| move |source| DaemonError::System { what, source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT"))?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(system("SIGHUP"))?;
+    let Signals { mut terminate, mut interrupt, mut hangup } = signals;
     let listener = control::bind(&listener_dir)?;
     pipeline.announce_start();
 

@@ -1,4 +1,4 @@
-//! Where lines come from: files, position and rotation.
+//! Where lines come from: files and the journal, position and rotation.
 //!
 //! ```text
 //! discover ─► a thread a source: watch wakes, tail reads ─► a lane of the inbox ─► the engine
@@ -12,6 +12,7 @@
 mod batch;
 mod discover;
 mod inbox;
+mod journal;
 mod lines;
 mod position;
 mod status;
@@ -25,6 +26,7 @@ use crate::config::Format;
 pub use self::batch::{Batch, Lines, Loss, Report};
 pub use self::discover::{Plan, Planned, Role, Warning, plan};
 pub use self::inbox::{CommandSender, Inbox, Lane, LaneClosed, Received, SendError};
+pub use self::journal::{JournalSource, journal_answers, spawn_journal};
 pub use self::lines::LineCap;
 pub use self::position::{FilePosition, Head, Position, PositionError};
 pub use self::status::{SourceStatus, State, StatusRow};

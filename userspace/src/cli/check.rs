@@ -142,7 +142,13 @@ fn sources(config: &Config, findings: &mut Findings) {
     }
     let mut read = 0;
     for planned in plan.sources.iter().filter(|planned| planned.role == Role::Read) {
-        let Input::File(path) = &planned.config.input;
+        let Input::File(path) = &planned.config.input else {
+            match source::journal_answers(&planned.config.input) {
+                Ok(()) => read += 1,
+                Err(error) => findings.error("sources", error),
+            }
+            continue;
+        };
         match File::open(path) {
             Ok(_) => read += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => findings.warning(

@@ -183,7 +183,7 @@ impl Check<'_> {
             let at = entry.referenced;
             let source = self.source(entry)?;
             if sources.iter().any(|known| known.input == source.input) {
-                return Err(self.incomplete(at, "sources", "this file is named twice; keep one"));
+                return Err(self.incomplete(at, "sources", "this source is named twice; keep one"));
             }
             sources.push(source);
         }
@@ -192,7 +192,7 @@ impl Check<'_> {
 
     fn source(&self, entry: Spanned<RawSource>) -> Result<SourceConfig, ConfigError> {
         let at = entry.referenced;
-        let RawSource { format, file, socket } = entry.value;
+        let RawSource { format, file, socket, directory } = entry.value;
         if let Some(socket) = socket {
             return Err(self.not_yet(
                 socket.referenced,
@@ -201,13 +201,28 @@ impl Check<'_> {
             ));
         }
         let Some(format) = format else {
-            let problem = "expected `format`, one of syslog, suricata-fast, suricata-eve, plain";
+            let problem = "expected `format`, one of syslog, suricata-fast, suricata-eve, plain, \
+                           journald";
             return Err(self.incomplete(at, "sources", problem));
         };
-        for (later, key, instead) in FORMATS_TO_COME {
-            if format.value == later {
-                return Err(self.not_yet(format.referenced, key, instead));
+        if format.value == JOURNALD {
+            if file.is_some() {
+                let problem = "the journal is read by journalctl: take out `file`, or name the \
+                               journal's folder by `directory`";
+                return Err(self.incomplete(at, "sources", problem));
             }
+            let directory = directory
+                .map(|text| self.read("sources.directory", text, |text| self.path(text)))
+                .transpose()?;
+            // Each entry becomes a line of syslog on its way in.
+            return Ok(SourceConfig {
+                format: Format::Syslog,
+                input: Input::Journal { directory },
+            });
+        }
+        if directory.is_some() {
+            let problem = "`directory` belongs to the format journald; expected `file`";
+            return Err(self.incomplete(at, "sources", problem));
         }
         let formats = Format::ALL.map(|format| (format.as_str(), format));
         let format = self.read("sources.format", format, word(&formats))?;
@@ -342,11 +357,8 @@ const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::
 const XDP_MODES: [(&str, XdpMode); 3] =
     [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
 
-const FORMATS_TO_COME: [(&str, &str, &str); 1] = [(
-    "journald",
-    "format: journald",
-    "let rsyslog write a file and name that: {format: syslog, file: /var/log/auth.log}",
-)];
+/// What the journal's entries are called.
+const JOURNALD: &str = "journald";
 
 /// One above the highest level: no alert reaches it.
 const NEVER: u8 = 16;

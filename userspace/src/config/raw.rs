@@ -34,6 +34,7 @@ pub(super) struct RawSource {
     pub(super) format: Option<Text>,
     pub(super) file: Option<Text>,
     pub(super) socket: Option<Text>,
+    pub(super) directory: Option<Text>,
 }
 
 /// `ban`.
@@ -73,7 +74,7 @@ pub(super) struct RawMail {
 
 /// Every key with its section, to tell where a misplaced one belongs. The documentation is tested
 /// against this list, and this list against the structs.
-pub(super) const KEYS: [&str; 41] = [
+pub(super) const KEYS: [&str; 42] = [
     "mode",
     "interfaces",
     "xdp_mode",
@@ -87,6 +88,7 @@ pub(super) const KEYS: [&str; 41] = [
     "sources.format",
     "sources.file",
     "sources.socket",
+    "sources.directory",
     "home",
     "allow",
     "ban",

@@ -131,7 +131,10 @@ fn what_is_wrong_is_said_with_place_value_and_remedy() {
         ("ban: {half_life: 9m}", "1:7: unknown key `half_life`; known here are level, score, "),
         ("ttl: 5m", "1:1: unknown key `ttl`; it belongs under `ban:`"),
         ("ban: {allow: []}", "1:7: unknown key `allow`; it belongs at the top level"),
-        ("sources: [{path: /x}]", "1:12: unknown key `path`; known here are format, file, socket"),
+        (
+            "sources: [{path: /x}]",
+            "1:12: unknown key `path`; known here are format, file, socket, directory",
+        ),
         ("mode: enforce\nmode: observe", "2:1: `mode` stands here a second time; keep one"),
         // Shapes.
         ("mode: [enforce]", "1:7: expected a single value, got `[enforce]`"),
@@ -184,7 +187,7 @@ fn what_is_wrong_is_said_with_place_value_and_remedy() {
         ),
         (
             "sources:\n- {format: syslog, file: /x}\n- {format: syslog, file: /x}",
-            "3:3: sources: this file is named twice; keep one",
+            "3:3: sources: this source is named twice; keep one",
         ),
     ] {
         let error = refused(text);
@@ -202,10 +205,12 @@ fn what_comes_later_is_refused_by_name() {
             "sources: [{format: suricata-eve, socket: /run/x.sock}]",
             "sources.socket isn't in this release yet; let the sender write a file",
         ),
+        ("sources: [{format: journald, file: /x}]", "sources: the journal is read by journalctl"),
         (
-            "sources: [{format: journald}]",
-            "format: journald isn't in this release yet; let rsyslog",
+            "sources: [{format: syslog, directory: /x}]",
+            "sources: `directory` belongs to the format journald",
         ),
+        ("sources: [{format: journald}, {format: journald}]", "this source is named twice"),
     ] {
         let error = refused(text);
         assert!(error.contains(said), "{error}");

@@ -199,7 +199,7 @@ impl Pipeline {
             self.line(at, line, &mut effects);
         }
         let Some(source) = self.parts.sources.active.get_mut(at) else { return };
-        source.caught_up = source.status.progress().1 == 0;
+        source.caught_up = source.status.progress().1 == 0 && !source.keeps_our_time();
         if !batch.lines.is_empty() {
             source.silence.heard(Instant::now());
         }

@@ -2,7 +2,7 @@
 //! pipeline knows of each.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,8 +15,8 @@ use super::pipeline::Command;
 use crate::config::{Config, Format, Input};
 use crate::format::{Decoder, Selection};
 use crate::source::{
-    self, FileSource, Inbox, LineCap, Position, Role, SourceHandle, SourceId, SourceStatus,
-    SpawnError, State,
+    self, FileSource, Inbox, JournalSource, LineCap, Position, Role, SourceHandle, SourceId,
+    SourceStatus, SpawnError, State,
 };
 use crate::store::Reader;
 
@@ -36,6 +36,8 @@ pub(super) struct Sources {
 pub(super) struct Active {
     /// Its path, as in the database.
     pub(super) name: String,
+    /// What is read.
+    input: Input,
     /// For the mail.
     pub(super) format: Format,
     /// Of its lines.
@@ -53,6 +55,13 @@ pub(super) struct Active {
     pub(super) recognition: Recognition,
     /// Its thread; ends when dropped. `None`: it was stopped.
     handle: Option<SourceHandle<Command>>,
+}
+
+impl Active {
+    /// Whether its stamps are this host's own clock: then they aren't off, however old they are.
+    pub(super) const fn keeps_our_time(&self) -> bool {
+        matches!(self.input, Input::Journal { .. })
+    }
 }
 
 /// Findings about a source, which end with it.
@@ -105,16 +114,15 @@ impl Sources {
         for warning in warnings {
             health.note("sources", &warning, warning.clone());
         }
-        let mut wanted: Vec<(PathBuf, Format)> = Vec::new();
+        let mut wanted: Vec<(Input, Format)> = Vec::new();
         self.standby.clear();
         for planned in plan.sources {
-            let Input::File(path) = planned.config.input;
-            if let Role::Standby { instead } = planned.role {
-                tracing::info!(source = %path.display(), instead = %instead.display(), "Stands by.");
-                let name = path.to_string_lossy().into_owned();
+            if let Role::Standby { instead } = &planned.role {
+                let name = planned.name().to_string_lossy().into_owned();
+                tracing::info!(source = name, instead = %instead.display(), "Stands by.");
                 self.standby.push(SourceStatus::new(name, State::Standby));
             } else {
-                wanted.push((path, planned.config.format));
+                wanted.push((planned.config.input, planned.config.format));
             }
         }
 
@@ -122,7 +130,7 @@ impl Sources {
         for source in self.active.iter_mut().filter(|source| source.handle.is_some()) {
             let stays = wanted
                 .iter()
-                .any(|(path, format)| path == Path::new(&source.name) && *format == source.format);
+                .any(|(input, format)| *input == source.input && *format == source.format);
             if !stays {
                 source.handle = None;
                 CODES.iter().for_each(|code| health.clear(code, &source.name));
@@ -131,11 +139,13 @@ impl Sources {
         }
         let unproven = wanted.iter().find(|(_, format)| *format == Format::SuricataFast);
         match unproven.filter(|_| !proof_known) {
-            Some((path, _)) => health.note("proof-unknown", "", proof_unknown(path, config)),
+            Some((input, _)) => {
+                health.note("proof-unknown", "", proof_unknown(&input.name(), config));
+            }
             None => health.clear("proof-unknown", ""),
         }
-        for (path, format) in wanted {
-            let name = path.to_string_lossy().into_owned();
+        for (input, format) in wanted {
+            let name = input.name().to_string_lossy().into_owned();
             if self.reading().any(|source| source.name == name && source.format == format) {
                 continue;
             }
@@ -143,7 +153,7 @@ impl Sources {
             let known = self.active.iter().rev().find(|source| source.name == name);
             let place = known.and_then(|source| source.place.clone());
             let place = place.or_else(|| stored.remove(&name));
-            self.start(name.clone(), path, format, place, inbox)?;
+            self.start(name.clone(), input, format, place, inbox)?;
             changes.push(format!("source {format} {name} started"));
         }
         Ok(changes)
@@ -152,7 +162,7 @@ impl Sources {
     fn start(
         &mut self,
         name: String,
-        path: PathBuf,
+        input: Input,
         format: Format,
         stored: Option<Position>,
         inbox: &Inbox<Command>,
@@ -161,9 +171,15 @@ impl Sources {
         let status = Arc::new(SourceStatus::new(name.clone(), State::Waiting));
         let lane = inbox.lane(Arc::clone(&status));
         let cap = LineCap::of(format);
-        let handle = source::spawn(FileSource { id, path, cap, stored }, lane)?;
+        let handle = match input.clone() {
+            Input::File(path) => source::spawn(FileSource { id, path, cap, stored }, lane)?,
+            Input::Journal { directory } => {
+                source::spawn_journal(JournalSource { id, directory, stored }, lane)?
+            }
+        };
         self.active.push(Active {
             name,
+            input,
             format,
             decoder: Decoder::new(Selection::Only(format), TimeZone::system()),
             status,

@@ -27,9 +27,9 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// The file's path, which is also the source's name.
-    pub fn path(&self) -> &Path {
-        path(&self.config)
+    /// The source's name: of a file its path.
+    pub fn name(&self) -> PathBuf {
+        self.config.input.name()
     }
 }
 
@@ -78,8 +78,8 @@ impl fmt::Display for Warning {
             ),
             Self::NoAuthLog { awaited } => write!(
                 f,
-                "expected /var/log/auth.log or /var/log/secure, got neither, so logins aren't seen \
-                 (the journal isn't read); install rsyslog, or name the file in `sources`; awaiting `{}`",
+                "expected a journal, /var/log/auth.log or /var/log/secure, got none of them, so logins aren't \
+                 seen; install rsyslog, or name the file in `sources`; awaiting `{}`",
                 awaited.display()
             ),
             Self::NoSuricata { sought } => write!(
@@ -107,10 +107,9 @@ fn without_twins(sources: &[SourceConfig]) -> Plan {
             other_at != at && (is_twin(source, other) || other_at < at && is_same(source, other))
         });
         match kept {
-            Some((_, kept)) => plan.warnings.push(Warning::Twin {
-                dropped: path(source).to_owned(),
-                kept: path(kept).to_owned(),
-            }),
+            Some((_, kept)) => plan
+                .warnings
+                .push(Warning::Twin { dropped: source.input.name(), kept: kept.input.name() }),
             None => plan.sources.push(Planned { config: source.clone(), role: Role::Read }),
         }
     }
@@ -119,18 +118,27 @@ fn without_twins(sources: &[SourceConfig]) -> Plan {
 
 /// Whether `source` is the lesser of two logs that the same Suricata writes.
 fn is_twin(source: &SourceConfig, other: &SourceConfig) -> bool {
-    let directory = |source| real(path(source).parent().unwrap_or(Path::new("")));
+    let (Input::File(log), Input::File(better)) = (&source.input, &other.input) else {
+        // What syslogd writes, the journal has as well, and knows who said it.
+        return match (&source.input, &other.input) {
+            (Input::File(log), Input::Journal { directory: None }) => is_auth_log(log),
+            _ => false,
+        };
+    };
+    let directory = |log: &Path| real(log.parent().unwrap_or(Path::new("")));
     (source.format, other.format) == (Format::SuricataFast, Format::SuricataEve)
-        && directory(source) == directory(other)
+        && directory(log) == directory(better)
 }
 
 fn is_same(source: &SourceConfig, other: &SourceConfig) -> bool {
-    real(path(source)) == real(path(other))
+    real(&source.input.name()) == real(&other.input.name())
 }
 
-fn path(source: &SourceConfig) -> &Path {
-    let Input::File(path) = &source.input;
-    path
+/// Whether it is a file that a syslogd beside journald fills out of the journal.
+fn is_auth_log(log: &Path) -> bool {
+    const LOGS: [&str; 4] =
+        ["/var/log/auth.log", "/var/log/secure", "/var/log/syslog", "/var/log/messages"];
+    LOGS.iter().any(|known| log == Path::new(known))
 }
 
 /// Without symbolic links, where it exists.
@@ -156,6 +164,17 @@ fn found(root: &Path) -> Plan {
         _ => plan.warnings.push(Warning::NoSuricata { sought: directory }),
     }
 
+    if has_journal(root) {
+        let journal = Input::Journal { directory: None };
+        let name = journal.name();
+        plan.read(SourceConfig { format: Format::Syslog, input: journal });
+        for log in ["var/log/auth.log", "var/log/secure"].map(|log| root.join(log)) {
+            if log.exists() {
+                plan.stand_by(file(Format::Syslog, &log), name.clone());
+            }
+        }
+        return plan;
+    }
     // Debian's name and Red Hat's. Where both exist, the one that is written to is the host's.
     let debian = root.join("var/log/auth.log");
     let red_hat = root.join("var/log/secure");
@@ -182,6 +201,21 @@ fn found(root: &Path) -> Plan {
         }
     }
     plan
+}
+
+/// Whether journald keeps a journal there, and somebody to read it is there. (What other hosts have sent lies
+/// in `remote`, and isn't meant.)
+fn has_journal(root: &Path) -> bool {
+    let is_machine = |name: &str| name.len() == 32 && name.bytes().all(|it| it.is_ascii_hexdigit());
+    let has_machine = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| entry.file_name().to_str().is_some_and(is_machine))
+    };
+    root.join("usr/bin/journalctl").exists()
+        && ["var/log/journal", "run/log/journal"]
+            .map(|it| root.join(it))
+            .into_iter()
+            .any(has_machine)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
@@ -231,8 +265,8 @@ mod tests {
             let root = format!("{}/", self.0.path().display());
             let sources = plan.sources.iter().map(|planned| {
                 let sign = if planned.role == Role::Read { '+' } else { '-' };
-                let path = planned.path().display().to_string();
-                format!("{sign}{}", path.strip_prefix(&root).unwrap())
+                let path = planned.name().display().to_string();
+                format!("{sign}{}", path.strip_prefix(&root).unwrap_or(&path))
             });
             let warnings = plan.warnings.iter().map(|warning| match warning {
                 Warning::Twin { .. } => "!twin".to_owned(),
@@ -241,6 +275,20 @@ mod tests {
             });
             sources.chain(warnings).collect()
         }
+    }
+
+    const MACHINE: &str = "var/log/journal/0123456789abcdef0123456789abcdef/";
+
+    #[test]
+    fn the_journal_is_read_instead_of_what_is_written_out_of_it() {
+        let source = |input| SourceConfig { format: Format::Syslog, input };
+        let file = |path: &str| source(Input::File(path.into()));
+        let journal = source(Input::Journal { directory: None });
+        let (auth, own) = (file("/var/log/auth.log"), file("/var/log/own.log"));
+        let plan = plan(Some(&[auth, own.clone(), journal.clone()]), Path::new("/"));
+        let read: Vec<_> = plan.sources.into_iter().map(|planned| planned.config).collect();
+        assert_eq!(read, [own, journal]);
+        assert!(plan.warnings[0].to_string().contains("the same records as `journald`"));
     }
 
     #[test]
@@ -257,6 +305,15 @@ mod tests {
             (
                 &["var/log/secure", "var/log/auth.log"],
                 &["+var/log/auth.log", "-var/log/secure", "!suricata"],
+            ),
+            (
+                &["usr/bin/journalctl", MACHINE, "var/log/auth.log"],
+                &["+journald", "-var/log/auth.log", "!suricata"],
+            ),
+            (&[MACHINE, "var/log/auth.log"], &["+var/log/auth.log", "!suricata"]),
+            (
+                &["usr/bin/journalctl", "var/log/journal/remote/", "var/log/auth.log"],
+                &["+var/log/auth.log", "!suricata"],
             ),
             (
                 &["var/log/suricata/", "var/log/auth.log"],

@@ -24,6 +24,11 @@ pub enum Position {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<i64>,
     },
+    /// The journal.
+    Journal {
+        /// Of the last entry that was read; `None`: there was none yet, all are to be read.
+        cursor: Option<String>,
+    },
 }
 
 /// How far one file has been read.

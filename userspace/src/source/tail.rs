@@ -95,10 +95,13 @@ impl Tail {
         stored: Option<Position>,
         now: Instant,
     ) -> Self {
-        let start = if stored.is_some() { Start::Known } else { Start::Unseen };
+        let start = match stored {
+            Some(Position::File { .. }) => Start::Known,
+            Some(Position::Journal { .. }) | None => Start::Unseen,
+        };
         let (stored, left, since) = match stored {
             Some(Position::File { files, left, since }) => (Some(files), left, since),
-            None => (None, Vec::new(), None),
+            Some(Position::Journal { .. }) | None => (None, Vec::new(), None),
         };
         let stored = stored.filter(|files| !files.is_empty());
         let mut tail = Self {

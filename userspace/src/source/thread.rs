@@ -40,7 +40,7 @@ pub struct SpawnError {
     /// The log.
     pub path: PathBuf,
     #[source]
-    source: std::io::Error,
+    pub(super) source: std::io::Error,
 }
 
 /// Starts to follow a file. When this returns, the first look has been taken: of what is written from
@@ -66,10 +66,19 @@ pub fn spawn<C: Send + 'static>(
         .name(format!("source-{}", id.index()))
         .spawn(move || run(tail, watcher, &lane))
         .map_err(failed)?;
-    Ok(SourceHandle { status, stopper, closer, thread: Some(thread) })
+    Ok(SourceHandle::new(status, stopper, closer, thread))
 }
 
 impl<C> SourceHandle<C> {
+    pub(super) const fn new(
+        status: Arc<SourceStatus>,
+        stopper: Stopper,
+        closer: LaneCloser<C>,
+        thread: JoinHandle<()>,
+    ) -> Self {
+        Self { status, stopper, closer, thread: Some(thread) }
+    }
+
     /// How it is doing.
     pub const fn status(&self) -> &Arc<SourceStatus> {
         &self.status

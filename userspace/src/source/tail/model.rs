@@ -194,13 +194,14 @@ impl World {
             Some(tail) => tail.position(),
             None => self.committed.clone()?,
         };
-        let Position::File { files, .. } = position;
+        let Position::File { files, .. } = position else { return None };
         files.into_iter().find(|position| FileKey::at(position) == key)
     }
 
     fn is_last(&self, key: FileKey) -> bool {
         let position = self.tail.as_ref().map(Tail::position).or(self.committed.clone());
-        position.is_some_and(|Position::File { files, .. }| {
+        position.is_some_and(|position| {
+            let Position::File { files, .. } = position else { return false };
             files.last().is_some_and(|last| FileKey::at(last) == key)
         })
     }
