@@ -50,7 +50,7 @@ use self::pass::{Held, Pass};
 use self::plan::Plan;
 use self::table::Table;
 use self::track::Evidence;
-use crate::event::{Alert, Event, Offence, Target, Timestamp, Value, Withheld};
+use crate::event::{Alert, Event, Offence, Target, Timestamp, Withheld};
 use crate::rules::RuleSet;
 
 /// How much may be remembered.
@@ -236,10 +236,7 @@ impl Correlator {
 
 /// The address an event without an offender is about.
 fn source(event: &Event<'_>, ipv6_prefix: u8) -> Option<Target> {
-    match event.field("src") {
-        Some(Value::Addr(addr)) => Some(Target::of_offender(addr, ipv6_prefix)),
-        _ => None,
-    }
+    event.fields.source().map(|addr| Target::of_offender(addr, ipv6_prefix))
 }
 
 #[cfg(test)]
