@@ -55,7 +55,7 @@ use self::pass::{Held, Pass};
 use self::plan::{GroupKind, Plan};
 use self::table::Table;
 use self::track::Evidence;
-use crate::event::{Alert, Event, Offence, RuleHead, Target, Timestamp, Value, Withheld};
+use crate::event::{Alert, Event, Offence, RuleHead, Target, Timestamp, Withheld};
 use crate::rules::RuleSet;
 
 /// How much may be remembered.
@@ -350,10 +350,7 @@ impl Correlator {
 
 /// The address an event without an offender is about.
 fn source(event: &Event<'_>, ipv6_prefix: u8) -> Option<Target> {
-    match event.field("src") {
-        Some(Value::Addr(addr)) => Some(Target::of_offender(addr, ipv6_prefix)),
-        _ => None,
-    }
+    event.fields.source().map(|addr| Target::of_offender(addr, ipv6_prefix))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::*;
-use crate::event::{Blame, EventKind, RuleHead};
+use crate::event::{Blame, EventKind, RuleHead, Value};
 use crate::rules::{Condition, Key, Preceded, Rule, Trigger, Window};
 
 fn rule(id: u32, level: u8, trigger: Trigger) -> Rule {

@@ -100,7 +100,21 @@ impl<'l> Fields<'l> {
         self.value(index)
     }
 
-    /// The same for somebody who asks again and again: `hint` remembers where it stood, as the fields of
+    /// The address in the field `src`, where it is one.
+    // Every pattern with a capture of that name has it as its source.
+    #[inline]
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        match &self.0 {
+            Kept::Captures(captures) => captures.source.and_then(|(_, addr)| addr),
+            Kept::Alert(alert) => alert.src.map(canonical),
+            Kept::Values(_) => match self.get("src") {
+                Some(Value::Addr(addr)) => Some(addr),
+                _ => None,
+            },
+        }
+    }
+
+    /// [`Self::get`] for somebody who asks again and again: `hint` remembers where it stood, as the fields of
     /// one kind of event mostly stand in the same order.
     #[inline]
     pub(crate) fn get_hinted(&self, name: &str, hint: &Cell<usize>) -> Option<Value<'l>> {

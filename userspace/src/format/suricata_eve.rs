@@ -166,7 +166,7 @@ fn plain_alert<'l>(json: &mut Json<'l>) -> Option<AlertObject<'l>> {
             b"action" if alert.action.is_none() => alert.action = text(json)?,
             b"gid" if alert.gid.is_none() => alert.gid = json.number()?,
             b"signature_id" if alert.signature_id.is_none() => {
-                alert.signature_id = json.number()?
+                alert.signature_id = json.number()?;
             }
             b"rev" if alert.rev.is_none() => alert.rev = json.number()?,
             b"signature" if alert.signature.is_none() => alert.signature = text(json)?,

@@ -8,9 +8,7 @@ use prefix_trie::joint::JointPrefixMap;
 use super::Network;
 use super::proof::SuricataProof;
 use crate::config::BanConfig;
-use crate::event::{
-    Blame, Event, Flow, Offence, SuricataAlert, Target, Value, Withheld, canonical,
-};
+use crate::event::{Blame, Event, Flow, Offence, SuricataAlert, Target, Withheld, canonical};
 
 /// Ports below this are services'.
 const SERVICE_PORTS: u16 = 1_024;
@@ -125,10 +123,10 @@ impl Attribution<'_> {
 
 /// Whom an event is about: the offender, or for an event without one (a success) its address.
 pub(super) fn subject(event: &Event<'_>, offence: &Offence) -> Option<IpAddr> {
-    offence.offender.or_else(|| match (event.address, event.field("src")) {
-        (Blame::Address(addr), _) => Some(canonical(addr)),
-        (Blame::Nobody, Some(Value::Addr(addr))) => Some(canonical(addr)),
-        (Blame::Nobody | Blame::Ambiguous, _) => None,
+    offence.offender.or_else(|| match event.address {
+        Blame::Address(addr) => Some(canonical(addr)),
+        Blame::Nobody => event.fields.source().map(canonical),
+        Blame::Ambiguous => None,
     })
 }
 

@@ -58,10 +58,7 @@ impl News {
     /// What the packs `sshd` and `pam` tell.
     pub(super) fn of(event: &Event<'_>) -> Option<Self> {
         let kind = event.kind;
-        let peer = || match event.field("src") {
-            Some(Value::Addr(addr)) => Some((canonical(addr), port(event))),
-            _ => None,
-        };
+        let peer = || event.fields.source().map(|addr| (canonical(addr), port(event)));
         match (kind.pack.as_str(), kind.name.as_str()) {
             ("sshd", "accepted") => peer().map(|(addr, port)| Self::Opened { addr, port }),
             ("sshd", "disconnected" | "closed" | "received-disconnect") => {

@@ -75,7 +75,9 @@ pub(super) fn fail2ban_rs(folder: &Path, no_build: bool) -> Result<(PathBuf, Pat
         }
         eprintln!("Building fail2ban-rs {FAIL2BAN_RS} from crates.io");
         quietly(
+            // The toolchain that runs us, which rustup names in RUSTUP_TOOLCHAIN; no other is to be fetched.
             cargo()
+                .env("RUSTUP_AUTO_INSTALL", "0")
                 .args(["install", "fail2ban-rs", "--locked", "--no-default-features"])
                 .args(["--version", FAIL2BAN_RS, "--root"])
                 .arg(folder)
