@@ -37,6 +37,7 @@ mod entry;
 mod owner;
 mod pass;
 mod plan;
+mod scope;
 mod table;
 mod track;
 
@@ -53,9 +54,10 @@ use self::condition::Subject;
 use self::owner::Owner;
 use self::pass::{Held, Pass};
 use self::plan::{GroupKind, Plan};
+use self::scope::Scope;
 use self::table::Table;
 use self::track::Evidence;
-use crate::event::{Alert, Event, Offence, RuleHead, Target, Timestamp, Withheld};
+use crate::event::{Alert, Event, Offence, Ports, RuleHead, Target, Timestamp, Withheld};
 use crate::rules::RuleSet;
 
 /// How much may be remembered.
@@ -99,6 +101,9 @@ pub struct Fired {
     pub score: f64,
     /// The part of it that may ban: proven, and not by a pack in mode observe.
     pub bannable_score: f64,
+    /// Which ports a ban by the score is about: those of the rules that it comes from, where all of
+    /// them name some; `None`: every one.
+    pub ports: Option<Ports>,
 }
 
 /// Something didn't come in time, and a rule fired.
@@ -161,7 +166,11 @@ impl Correlator {
     pub fn reload(&mut self, rules: &RuleSet) {
         let plan = Plan::new(rules);
         let moved = self.plan.moved_to(&plan);
+        let scopes_changed = !self.plan.scopes().same(plan.scopes());
         self.table.for_each(|entry| {
+            if scopes_changed {
+                entry.forget_scope();
+            }
             entry.regroup(|group| moved.get(usize::from(group)).copied().flatten());
         });
         self.absences.regroup(|group| moved.get(usize::from(group)).copied().flatten());
@@ -267,6 +276,7 @@ impl Correlator {
             own: None,
             other: None,
             bannable_points: 0.0,
+            scope: Scope::NONE,
         };
         pass.begin(target.is_some());
         for step in program {

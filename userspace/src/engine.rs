@@ -72,7 +72,7 @@ impl Engine {
         let offence = &outcome.offence;
         outcome.target = policy.subject(event, offence);
         let target = outcome.target;
-        let banned = target.is_some_and(|target| policy.is_banned(target, time));
+        let banned = target.is_some_and(|target| policy.is_banned_from_any_port(target, time));
         let allowed = correlator.counts_networks(event.kind.index)
             && offence.offender.is_some_and(|addr| policy.why_allowed(addr).is_some());
         let standing = Standing { banned, allowed };
@@ -167,6 +167,35 @@ mod tests {
     fn guess(second: usize) -> String {
         let pid = u32::try_from(second).unwrap() + 1_000;
         at(second, pid, "Failed password for root from 198.51.100.7 port 4711 ssh2")
+    }
+
+    /// A wrong mail password, again and again, too slowly for a brute force.
+    fn mistyped(second: usize) -> String {
+        format!(
+            "2026-11-23T10:{:02}:{:02}Z web1 dovecot: imap-login: Disconnected (auth failed, 1 attempts in 2 \
+             secs): user=<bob>, method=PLAIN, rip=198.51.100.7, lip=203.0.113.9, session=<s{second}>",
+            second / 60,
+            second % 60
+        )
+    }
+
+    fn banned(verdicts: &[Verdict]) -> Vec<(Option<u32>, Option<String>)> {
+        let orders = verdicts.iter().filter_map(|verdict| match verdict {
+            Verdict::Ban(order) => {
+                Some((order.rule, order.ports.as_ref().map(ToString::to_string)))
+            }
+            _ => None,
+        });
+        orders.collect()
+    }
+
+    #[test]
+    fn a_score_from_one_kind_of_service_bans_its_ports_and_a_mixed_one_every_port() {
+        const MAIL: &str = "25,110,143,465,587,993,995,4190";
+        let lines: Vec<String> = (0..60).map(|n| mistyped(n * 20)).collect();
+        assert_eq!(banned(&verdicts(&lines)), [(None, Some(MAIL.to_owned()))]);
+        let mixed: Vec<String> = [guess(0), guess(1)].into_iter().chain(lines).collect();
+        assert_eq!(banned(&verdicts(&mixed))[0], (None, None));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub use self::by_hand::{AllowEntry, DisallowRefusal, HandRefusal};
 use self::pace::Pace;
 pub use self::proof::{ProofError, SuricataProof};
 pub use self::record::Past;
-use self::record::Record;
+use self::record::{Asked, Record};
 pub use self::sessions::Confirm;
 use self::sessions::{News, Sessions};
 use crate::config::{BanConfig, Config, Mode};
@@ -251,8 +251,11 @@ impl Policy {
                 },
             }
         }
-        let ports = alert.and_then(|alert| alert.rule.ports.as_ref());
-        if self.record.standing(target, ports, time).is_some() {
+        let ports = match alert {
+            Some(alert) => alert.rule.ports.as_ref(),
+            None => fired.ports.as_ref(),
+        };
+        if self.record.standing(target, Asked::of(ports), time).is_some() {
             return Verdict::Withheld(Withheld::Already);
         }
         if self.mode == Mode::Observe {
@@ -279,8 +282,8 @@ impl Policy {
         while self.pace.waiting() > 0 && self.pace.take(now) {
             let order = std::iter::from_fn(|| self.pace.next()).find(|order| {
                 let lapsed = order.expires().is_some_and(|expires| expires <= now);
-                let ports = order.ports.as_ref();
-                let banned = self.record.standing(order.target, ports, now).is_some();
+                let asked = Asked::of(order.ports.as_ref());
+                let banned = self.record.standing(order.target, asked, now).is_some();
                 !lapsed && !banned && self.allow.covers(order.target).is_none()
             });
             match order {
@@ -293,12 +296,17 @@ impl Policy {
 
     /// Whether a ban of every port of all of `target` stands, its own or a wider one.
     pub fn is_banned(&self, target: Target, time: Timestamp) -> bool {
-        self.record.standing(target, None, time).is_some()
+        self.record.standing(target, Asked::Every, time).is_some()
+    }
+
+    /// Whether a ban of all of `target` stands, of one port or more.
+    pub(crate) fn is_banned_from_any_port(&self, target: Target, time: Timestamp) -> bool {
+        self.record.standing(target, Asked::Any, time).is_some()
     }
 
     /// A ban of every port of a wider prefix that holds all of `target`: lifting its own wouldn't free it.
     pub fn wider_ban(&self, target: Target, time: Timestamp) -> Option<Target> {
-        self.record.wider(target, None, time)
+        self.record.wider(target, Asked::Every, time)
     }
 
     /// Which ban of this target the next one would be, from 1: what a [`BanOrder`] by hand says.
@@ -431,8 +439,10 @@ impl Policy {
             target,
             since: time,
             ttl,
-            // The score sums up what was done to different services: it is about all of them.
-            ports: alert.and_then(|alert| alert.rule.ports.clone()),
+            ports: match alert {
+                Some(alert) => alert.rule.ports.clone(),
+                None => fired.ports.clone(),
+            },
             origin: Origin::Rule,
             rule: alert.map(|alert| alert.rule.id),
             level: alert.map(|alert| alert.rule.level),

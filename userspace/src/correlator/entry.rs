@@ -1,6 +1,7 @@
 //! All that is remembered of one owner of evidence: its score, its windows, its cooldowns.
 
 use super::owner::Owner;
+use super::scope::Scope;
 use super::track::{Evidence, Firings, Ladder, RUNGS, Tick, Track, TrackId, shifted};
 
 /// Most windows of one owner: it is the offender who chooses how many users it tries, and so it is its
@@ -9,6 +10,9 @@ const MAX_TRACKS: usize = 64;
 
 /// A first anchor lies this far in the past, so that lines that come late don't move it.
 const SLACK_MS: i64 = 60_000;
+
+/// A score below this tells nothing of whom it came from.
+const FADED: f64 = 1.0;
 
 /// A window within an entry: the group's index, and a hash of what the key has beside the owner.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,6 +31,8 @@ pub(super) struct Entry {
     events: u16,
     /// Windows that gave way since the table last asked.
     dropped: u8,
+    /// Which ports the score is about.
+    scope: Scope,
     /// Bytes it holds beside itself, when last weighed.
     heap: u32,
     /// Points at `touched`.
@@ -57,6 +63,7 @@ impl Entry {
             banned: false,
             events: 0,
             dropped: 0,
+            scope: Scope::NONE,
             heap: 0,
             score: 0.0,
             bannable: 0.0,
@@ -86,6 +93,14 @@ impl Entry {
         self.banned = true;
         self.score = 0.0;
         self.bannable = 0.0;
+        self.scope = Scope::NONE;
+    }
+
+    /// What the rules' ports are called has changed: the score is about every port from now on.
+    pub(super) fn forget_scope(&mut self) {
+        if self.scope != Scope::NONE {
+            self.scope = Scope::EVERY;
+        }
     }
 
     /// Score, and the part of it that may ban, at `now`.
@@ -94,12 +109,25 @@ impl Entry {
         (self.score * left, self.bannable * left)
     }
 
-    /// Adds points that were earned at `now`; late ones have decayed on their way.
-    pub(super) fn add(&mut self, points: f64, bannable: f64, now: i64, half_life: f64) {
+    /// Adds points that were earned at `now`; late ones have decayed on their way. Gives the scope of the whole
+    /// score.
+    pub(super) fn add(
+        &mut self,
+        points: f64,
+        bannable: f64,
+        scope: Scope,
+        now: i64,
+        half_life: f64,
+    ) -> Scope {
         self.touch(now, half_life);
+        if self.score < FADED {
+            self.scope = Scope::NONE;
+        }
+        self.scope |= scope;
         let left = decay(self.touched.saturating_sub(now), half_life);
         self.score = (self.score + points * left).max(0.0);
         self.bannable = (self.bannable + bannable * left).max(0.0);
+        self.scope
     }
 
     /// Moves the score to `now`, if that is later.
@@ -372,11 +400,11 @@ mod tests {
     #[test]
     fn the_score_halves_and_late_points_arrive_decayed() {
         let mut entry = entry();
-        entry.add(80.0, 40.0, 1_000_000, 1_000.0);
+        entry.add(80.0, 40.0, Scope::EVERY, 1_000_000, 1_000.0);
         assert_eq!(entry.score(1_001_000, 1_000.0), (40.0, 20.0));
-        entry.add(8.0, 0.0, 1_002_000, 1_000.0);
+        entry.add(8.0, 0.0, Scope::EVERY, 1_002_000, 1_000.0);
         assert_eq!(entry.score(1_002_000, 1_000.0), (28.0, 10.0));
-        entry.add(8.0, 8.0, 1_001_000, 1_000.0);
+        entry.add(8.0, 8.0, Scope::EVERY, 1_001_000, 1_000.0);
         assert_eq!(entry.score(1_002_000, 1_000.0), (32.0, 14.0));
         assert_eq!(entry.score(0, 1_000.0), (32.0, 14.0), "time that goes back doesn't grow it");
         assert!(entry.score(i64::MAX, 1_000.0).0 < f64::MIN_POSITIVE);
@@ -460,6 +488,6 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Entry>() <= 96, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 104, "{}", size_of::<Entry>());
     }
 }

@@ -8,6 +8,7 @@ use super::condition::{Subject, Whose};
 use super::entry::{Entry, Place};
 use super::owner::Owner;
 use super::plan::{Gate, GroupKind, Plan, RulePlan, Step};
+use super::scope::Scope;
 use super::table::{Slot, Table};
 use super::track::{Evidence, Firings, Tick};
 use crate::event::{Alert, Event, Offence};
@@ -69,6 +70,8 @@ pub(super) struct Pass<'p, 'e, 'l> {
     /// Another's, the latest that was asked for.
     pub(super) other: Option<(Owner, Slot, Tick)>,
     pub(super) bannable_points: f64,
+    /// Of the rules that scored.
+    pub(super) scope: Scope,
 }
 
 /// Whose window, and which of theirs.
@@ -107,14 +110,17 @@ impl<'p> Pass<'p, '_, '_> {
         }
         let (now, half_life) = (self.now, self.table.half_life());
         let points = self.fired.points.iter().map(|(_, points)| points).sum::<f64>();
-        let bannable = self.bannable_points;
+        let (bannable, mut scope) = (self.bannable_points, self.scope);
         let entry =
             if points == 0.0 { self.known(Whose::Subject) } else { self.open(Whose::Subject) };
         if let Some((entry, _)) = entry {
             if points != 0.0 {
-                entry.add(points, bannable, now, half_life);
+                scope = entry.add(points, bannable, scope, now, half_life);
             }
             (self.fired.score, self.fired.bannable_score) = entry.score(now, half_life);
+            if points != 0.0 {
+                self.fired.ports = self.plan.scopes().ports(scope);
+            }
         }
     }
 
@@ -273,6 +279,7 @@ impl<'p> Pass<'p, '_, '_> {
         let id = rule.head.id;
         if self.scored && times > 0 && rule.score != 0.0 {
             self.fired.points.push((id, rule.score * f64::from(times)));
+            self.scope |= rule.scope;
             if !rule.head.observe {
                 self.bannable_points += rule.score * f64::from(bannable);
             }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::condition::{DistinctPlan, KeyPlan, Test};
+use super::scope::{Scope, Scopes};
 use super::track::{Ladder, RUNGS, Rung, Tick};
 use crate::event::RuleHead;
 use crate::rules::{Key, Rule, RuleSet, Trigger};
@@ -24,6 +25,7 @@ pub(super) struct Plan {
     groups: Vec<Group>,
     /// By the event's index.
     networks: Box<[bool]>,
+    scopes: Scopes,
     horizon: Tick,
 }
 
@@ -50,6 +52,8 @@ pub(super) struct RulePlan {
     pub(super) after: Option<Box<[u32]>>,
     pub(super) when: Box<[Test]>,
     pub(super) score: f64,
+    /// What a ban by this score would be about.
+    pub(super) scope: Scope,
     pub(super) ignore: Tick,
     /// It is disabled: only rules that come after it hear of it.
     pub(super) silent: bool,
@@ -101,8 +105,9 @@ impl GroupKind {
 
 impl Plan {
     pub(super) fn new(set: &RuleSet) -> Self {
-        let mut plan =
-            Self { rules: set.rules.iter().map(RulePlan::new).collect(), ..Self::default() };
+        let mut scopes = Scopes::default();
+        let rules = set.rules.iter().map(|rule| RulePlan::new(rule, &mut scopes)).collect();
+        let mut plan = Self { rules, scopes, ..Self::default() };
         for (at, rule) in set.rules.iter().enumerate() {
             if let Some(preceded) = &rule.preceded {
                 let group = plan.next_group();
@@ -188,6 +193,11 @@ impl Plan {
         (0..).zip(&self.groups)
     }
 
+    /// What the rules' scopes mean.
+    pub(super) const fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
     /// The longest window or cooldown, in milliseconds.
     pub(super) const fn horizon(&self) -> i64 {
         self.horizon as i64
@@ -219,7 +229,7 @@ impl Plan {
 }
 
 impl RulePlan {
-    fn new(rule: &Rule) -> Self {
+    fn new(rule: &Rule, scopes: &mut Scopes) -> Self {
         Self {
             head: Arc::clone(&rule.head),
             after: match &rule.trigger {
@@ -228,6 +238,10 @@ impl RulePlan {
             },
             when: rule.when.iter().map(Test::new).collect(),
             score: if rule.score.is_finite() { rule.score } else { 0.0 },
+            scope: match rule.score {
+                0.0 => Scope::NONE,
+                _ => scopes.intern(rule.head.ports.as_ref()),
+            },
             ignore: ticks(rule.ignore),
             silent: rule.silent,
             gate: None,

@@ -225,6 +225,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scope::Scope;
     use super::*;
     use crate::correlator::track::Evidence;
     use crate::event::Target;
@@ -245,10 +246,12 @@ mod tests {
         let mut table = Table::new(100, usize::MAX, 600_000.0);
         for n in 0..100 {
             let points = if n % 10 == 0 { 50.0 } else { 1.0 };
-            feed(&mut table, n, 0, |entry| entry.add(points, points, 0, 600_000.0));
+            feed(&mut table, n, 0, |entry| {
+                _ = entry.add(points, points, Scope::EVERY, 0, 600_000.0)
+            });
         }
         for n in 1_000..11_000 {
-            feed(&mut table, n, 1, |entry| entry.add(1.0, 1.0, 1, 600_000.0));
+            feed(&mut table, n, 1, |entry| _ = entry.add(1.0, 1.0, Scope::EVERY, 1, 600_000.0));
             assert_eq!(table.len(), 100);
         }
         assert_eq!(table.evicted(), 10_000);

@@ -43,6 +43,24 @@ struct Standing {
     offences: u32,
 }
 
+/// What a ban must be about to be the one that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked<'p> {
+    /// Every port.
+    Every,
+    /// These ports at least.
+    These(&'p Ports),
+    /// One port or more.
+    Any,
+}
+
+impl<'p> Asked<'p> {
+    /// The ports of a ban that would be made; `None`: every one.
+    pub(super) fn of(ports: Option<&'p Ports>) -> Self {
+        ports.map_or(Self::Every, Self::These)
+    }
+}
+
 /// What of a target's bans ends when, where there is one of some ports.
 #[derive(Clone, Debug)]
 struct Scoped {
@@ -80,18 +98,17 @@ impl Record {
         before.map_or(1, |past| past.offences.saturating_add(1))
     }
 
-    /// A ban that stands at `time` and holds all of `target`: its own, or else a wider one. Of these
-    /// ports at least; `None`: of every one.
+    /// A ban that stands at `time` and holds all of `target`: its own, or else a wider one.
     pub(super) fn standing(
         &self,
         target: Target,
-        ports: Option<&Ports>,
+        asked: Asked<'_>,
         time: Timestamp,
     ) -> Option<Target> {
-        if self.stands(target, ports, time) {
+        if self.stands(target, asked, time) {
             Some(target)
         } else {
-            self.wider(target, ports, time)
+            self.wider(target, asked, time)
         }
     }
 
@@ -99,7 +116,7 @@ impl Record {
     pub(super) fn wider(
         &self,
         target: Target,
-        ports: Option<&Ports>,
+        asked: Asked<'_>,
         time: Timestamp,
     ) -> Option<Target> {
         let net = target.net();
@@ -107,7 +124,7 @@ impl Record {
             && v6.prefix_len() > 64
         {
             let half = Target::of_offender(v6.addr().into(), 64);
-            if self.stands(half, ports, time) {
+            if self.stands(half, asked, time) {
                 return Some(half);
             }
         }
@@ -117,7 +134,7 @@ impl Record {
         self.wide
             .cover_keys(&net)
             .map(Target::from)
-            .find(|wider| *wider != target && self.stands(*wider, ports, time))
+            .find(|wider| *wider != target && self.stands(*wider, asked, time))
     }
 
     /// Takes note of a ban. Only rules' and people's are offences: a list or another host says nothing
@@ -211,13 +228,18 @@ impl Record {
         self.targets.len()
     }
 
-    fn stands(&self, target: Target, ports: Option<&Ports>, time: Timestamp) -> bool {
+    fn stands(&self, target: Target, asked: Asked<'_>, time: Timestamp) -> bool {
         if self.targets.get(&target).is_none_or(|past| past.expires <= time) {
             return false;
         }
         let Some(scoped) = self.scoped.get(&target) else { return true };
         scoped.every_until > time
-            || (scoped.until > time && ports.is_some_and(|ports| scoped.ports.covers(ports)))
+            || (scoped.until > time
+                && match asked {
+                    Asked::Every => false,
+                    Asked::These(ports) => scoped.ports.covers(ports),
+                    Asked::Any => true,
+                })
     }
 
     fn is_forgotten(&self, past: &Standing, time: Timestamp) -> bool {
@@ -301,9 +323,9 @@ mod tests {
             ("192.0.2.1", i64::MAX / 2_000_000, Some("192.0.2.1/32")),
         ] {
             let by = by.map(target);
-            assert_eq!(record.standing(target(who), None, at(time)), by, "{who} at {time}");
+            assert_eq!(record.standing(target(who), Asked::Every, at(time)), by, "{who} at {time}");
             let wider = by.filter(|by| *by != target(who));
-            assert_eq!(record.wider(target(who), None, at(time)), wider, "{who} at {time}");
+            assert_eq!(record.wider(target(who), Asked::Every, at(time)), wider, "{who} at {time}");
         }
     }
 
@@ -344,7 +366,7 @@ mod tests {
         };
         let stands = |record: &Record, text: &str, time| {
             let ports = (text != "*").then(|| ports(text));
-            record.standing(target("198.51.100.7"), ports.as_ref(), at(time)).is_some()
+            record.standing(target("198.51.100.7"), Asked::of(ports.as_ref()), at(time)).is_some()
         };
         record.note(&of("25,465", 0, 100));
         assert!(stands(&record, "25", 99) && stands(&record, "25,465", 99));
@@ -411,7 +433,10 @@ mod tests {
             let text = std::net::Ipv4Addr::from_bits((198 << 24) | n).to_string();
             record.restore(past(&text, i64::from(n)));
         }
-        assert!(record.standing(target("192.0.2.9"), None, at(0)).is_some());
-        assert!(record.standing(target("198.0.3.231"), None, at(0)).is_some(), "the latest");
+        assert!(record.standing(target("192.0.2.9"), Asked::Every, at(0)).is_some());
+        assert!(
+            record.standing(target("198.0.3.231"), Asked::Every, at(0)).is_some(),
+            "the latest"
+        );
     }
 }
