@@ -38,6 +38,7 @@ mod owner;
 mod pass;
 mod plan;
 mod table;
+mod tally;
 mod track;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -54,6 +55,7 @@ use self::owner::Owner;
 use self::pass::{Held, Pass};
 use self::plan::{GroupKind, Plan};
 use self::table::Table;
+pub use self::tally::Tally;
 use self::track::Evidence;
 use crate::event::{Alert, Event, Offence, RuleHead, Target, Timestamp, Value, Withheld};
 use crate::rules::RuleSet;
@@ -136,6 +138,8 @@ pub struct Correlator {
     /// Whether somebody has told the time yet, from which the unseen is awaited.
     begun: bool,
     ipv6_prefix: u8,
+    /// How often the latest event counted.
+    charged: u32,
 }
 
 impl Correlator {
@@ -154,6 +158,7 @@ impl Correlator {
             absences: Absences::default(),
             begun: false,
             ipv6_prefix,
+            charged: 0,
         }
     }
 
@@ -243,6 +248,7 @@ impl Correlator {
         }
         let now = time.as_micros().div_euclid(1_000);
         self.held.clear();
+        self.charged = self.attempts.charge(event, offence.offender, now);
         let subject = Subject {
             target: target.or_else(|| source(event, self.ipv6_prefix)),
             ipv6_prefix: self.ipv6_prefix,
@@ -260,7 +266,7 @@ impl Correlator {
                 _ => Evidence::All,
             },
             scored: offence.offender.is_some() && offence.bar != Some(Withheld::Outbound),
-            charge: self.attempts.charge(event, offence.offender, now),
+            charge: self.charged,
             now,
             banned: standing.banned && target.is_some(),
             allowed: standing.allowed,
