@@ -177,3 +177,19 @@ fn json_keeps_its_contract_and_adds_the_steps() {
     assert_eq!(lines[3]["near"][0]["event"], "bad-login");
     assert_eq!(lines[3]["near"][0]["at"], 32);
 }
+
+#[test]
+fn variants_of_an_event_that_stop_alike_are_told_once() {
+    let config = Config::default();
+    let packs = Arc::new(Packs::load(true, &[]).unwrap());
+    let engine = Engine::new(packs, &config, Network::default(), SuricataProof::unknown());
+    let decoder = Decoder::new(Selection::Auto, TimeZone::UTC);
+    let mut explainer =
+        Explainer::new(Vec::new(), config, engine, decoder, Timestamp::now(), false);
+    let line = "2026-11-23T10:00:00Z web1 sshd[1]: Failed password for root from 198.51.100.7 prt 4711 ssh2";
+    explainer.line(None, 1, line.as_bytes()).unwrap();
+    let said = String::from_utf8(explainer.out).unwrap();
+    let near =
+        "failed-password (pack sshd) stopped at byte 44, where it expected `ort ` of ` port `:";
+    assert_eq!(said.matches(near).count(), 1, "{said}");
+}

@@ -121,10 +121,10 @@ struct Wanted {
 impl Wanted {
     fn within(&self, hir: &Hir) -> Self {
         let mut wanted = self.clone();
-        if let HirKind::Capture(capture) = hir.kind() {
-            if let Some(name) = &capture.name {
-                wanted = Self { capture: Some(name.to_string()), macro_name: None };
-            }
+        if let HirKind::Capture(capture) = hir.kind()
+            && let Some(name) = &capture.name
+        {
+            wanted = Self { capture: Some(name.to_string()), macro_name: None };
         }
         if wanted.macro_name.is_none() {
             wanted.macro_name =

@@ -1,5 +1,7 @@
 //! Why a line is taken by the pattern that takes it, or by none: for `explain`.
 
+use std::collections::HashSet;
+
 use super::{LogPattern, Programs, Recogniser, from_log};
 use crate::event::{Body, EventKind, Record};
 use crate::rules::pattern::{Room, Tried};
@@ -38,10 +40,14 @@ impl Recogniser {
     /// What the patterns make of a record that isn't Suricata's.
     pub(in crate::rules) fn trace(&self, kinds: &[EventKind], record: &Record<'_>) -> Trace {
         let program = record.program.unwrap_or_default();
-        let (text, reads): (&[u8], &dyn Fn(&Programs) -> bool) = match &record.body {
-            Body::Message(text) => (text, &|programs| programs.include(program)),
-            Body::Access(text) => (text, &|programs| matches!(programs, Programs::AccessLog)),
+        let (text, access): (&[u8], bool) = match &record.body {
+            Body::Message(text) => (text, false),
+            Body::Access(text) => (text, true),
             Body::Suricata(_) => return Trace::default(),
+        };
+        let reads = |programs: &Programs| match access {
+            true => matches!(programs, Programs::AccessLog),
+            false => programs.include(program),
         };
         let mut taken = None;
         let mut near: Vec<(usize, NearMiss)> = Vec::new();
@@ -73,6 +79,11 @@ impl Recogniser {
         let least = taken.as_ref().map_or(LITERAL, |(literal, _)| LITERAL.max(2 * literal + 1));
         near.retain(|(literal, _)| *literal >= least);
         near.sort_by_key(|(literal, miss)| std::cmp::Reverse((*literal, miss.at)));
+        // An event's variants often stop at the same place; once told is enough.
+        let mut told = HashSet::new();
+        near.retain(|(_, miss)| {
+            told.insert((miss.pack.clone(), miss.event.clone(), miss.at, miss.expected.clone()))
+        });
         // Far behind the nearest is another matter.
         let enough = near.first().map_or(0, |(literal, _)| literal / 2);
         let near = near.into_iter().filter(|(literal, _)| *literal > enough).take(TOLD);
