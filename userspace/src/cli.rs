@@ -14,6 +14,7 @@ mod list;
 mod mail;
 mod panic;
 mod past;
+mod progress;
 mod reload;
 mod replay;
 mod run;

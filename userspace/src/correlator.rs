@@ -39,6 +39,7 @@ mod pass;
 mod plan;
 mod scope;
 mod table;
+mod tally;
 mod track;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -56,6 +57,7 @@ use self::pass::{Held, Pass};
 use self::plan::{GroupKind, Plan};
 use self::scope::Scope;
 use self::table::Table;
+pub use self::tally::Tally;
 use self::track::Evidence;
 use crate::event::{Alert, Event, Offence, Ports, RuleHead, Target, Timestamp, Withheld};
 use crate::rules::RuleSet;
@@ -141,6 +143,8 @@ pub struct Correlator {
     /// Whether somebody has told the time yet, from which the unseen is awaited.
     begun: bool,
     ipv6_prefix: u8,
+    /// How often the latest event counted.
+    charged: u32,
 }
 
 impl Correlator {
@@ -159,6 +163,7 @@ impl Correlator {
             absences: Absences::default(),
             begun: false,
             ipv6_prefix,
+            charged: 0,
         }
     }
 
@@ -252,6 +257,7 @@ impl Correlator {
         }
         let now = time.as_micros().div_euclid(1_000);
         self.held.clear();
+        self.charged = self.attempts.charge(event, offence.offender, now);
         let subject = Subject {
             target: target.or_else(|| source(event, self.ipv6_prefix)),
             ipv6_prefix: self.ipv6_prefix,
@@ -269,7 +275,7 @@ impl Correlator {
                 _ => Evidence::All,
             },
             scored: offence.offender.is_some() && offence.bar != Some(Withheld::Outbound),
-            charge: self.attempts.charge(event, offence.offender, now),
+            charge: self.charged,
             now,
             banned: standing.banned && target.is_some(),
             allowed: standing.allowed,

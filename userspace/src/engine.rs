@@ -8,12 +8,14 @@ mod pack_tests;
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 pub use self::pack_tests::run_pack_test;
 use crate::config::Config;
-use crate::correlator::{Correlator, Fired, Limits, Missed, Standing};
+use crate::correlator::{Correlator, Fired, Limits, Missed, Standing, Tally};
 use crate::event::{BanOrder, Event, Offence, Record, Target, Timestamp, Verdict};
-use crate::policy::{Network, Policy, SuricataProof};
-use crate::rules::Packs;
+use crate::policy::{Network, Policy, SuricataProof, Why};
+use crate::rules::{Packs, Trace};
 
 /// Recognition, correlation and policy, with all their state.
 pub struct Engine {
@@ -39,6 +41,32 @@ pub struct Outcome<'l> {
     pub verdict: Verdict,
 }
 
+/// What a record caused, and all that led to it: for `explain`.
+#[derive(Debug)]
+pub struct Explained<'l> {
+    /// What it caused.
+    pub outcome: Outcome<'l>,
+    /// What led to it.
+    pub unsaid: Unsaid,
+}
+
+/// What an [`Outcome`] leaves out, being only for people.
+#[derive(Clone, Debug, Default)]
+pub struct Unsaid {
+    /// The pattern that takes the line, and those that nearly do.
+    pub trace: Trace,
+    /// The counts that it was counted in.
+    pub tallies: Vec<Tally>,
+    /// An earlier line told of the same login attempt, so this one doesn't count.
+    pub told_before: bool,
+    /// The entry of the allow list that the offender is in.
+    pub allowed: Option<(IpNet, Why)>,
+    /// The ban that was withheld.
+    pub called_for: Option<BanOrder>,
+    /// The ban that stands in its place.
+    pub standing: Option<Target>,
+}
+
 impl Engine {
     /// A fresh engine.
     pub fn new(packs: Arc<Packs>, config: &Config, network: Network, proof: SuricataProof) -> Self {
@@ -54,8 +82,40 @@ impl Engine {
 
     /// Takes a decoded line through rules, correlator and policy. A ban that comes out is already
     /// counted as standing, and has consumed its evidence.
+    #[inline]
     pub fn step<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Outcome<'l> {
         let Self { packs, correlator, policy } = self;
+        Self::step_with(packs, correlator, policy, record, arrived)
+    }
+
+    /// [`Self::step`], and what it leaves unsaid.
+    pub fn explain<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Explained<'l> {
+        let Self { packs, correlator, policy } = self;
+        let trace = packs.trace(record);
+        let outcome = Self::step_with(packs, correlator, policy, record, arrived);
+        let Outcome { time, event, offence, target, fired, verdict } = &outcome;
+        let mut unsaid = Unsaid { trace, ..Unsaid::default() };
+        if let Some(event) = event {
+            unsaid.tallies = correlator.tallies(event, *target, *time);
+            unsaid.told_before = event.kind.attempt && correlator.charged() == 0;
+        }
+        unsaid.allowed = offence.offender.and_then(|offender| policy.why_allowed(offender));
+        if let Verdict::Withheld(_) = verdict {
+            unsaid.called_for = policy.called_for(offence, fired, *time);
+            unsaid.standing =
+                unsaid.called_for.as_ref().and_then(|order| policy.standing_for(order));
+        }
+        Explained { outcome, unsaid }
+    }
+
+    #[inline]
+    fn step_with<'l>(
+        packs: &'l Packs,
+        correlator: &mut Correlator,
+        policy: &mut Policy,
+        record: &'l Record<'l>,
+        arrived: Timestamp,
+    ) -> Outcome<'l> {
         let time = record.time.map_or(arrived, |own| own.min(arrived));
         // Filled in where it will be returned: it is large, and this runs for every line.
         let mut outcome = Outcome {

@@ -273,6 +273,33 @@ impl Policy {
         Verdict::Ban(order)
     }
 
+    /// The ban that an event and what it fired call for, whether or not it may come: for `explain`, which
+    /// asks before [`Self::record`].
+    pub fn called_for(
+        &self,
+        offence: &Offence,
+        fired: &Fired,
+        time: Timestamp,
+    ) -> Option<BanOrder> {
+        let call = self.call(fired, true)?;
+        let offender = offence.offender?;
+        let alert = match call {
+            Call::By(alert) => alert,
+            Call::Hollow(_) => fired
+                .alerts
+                .iter()
+                .find(|alert| alert.rule.ban.unwrap_or(alert.rule.level >= self.ban.level)),
+        };
+        let network = alert.and_then(|alert| alert.rule.network);
+        let target = network.map_or_else(|| self.target(offender), |it| it.of(offender));
+        Some(self.order(target, alert, fired, time))
+    }
+
+    /// The ban that stands already where another is called for: its own, or of a network around it.
+    pub fn standing_for(&self, order: &BanOrder) -> Option<Target> {
+        self.record.standing(order.target, Asked::of(order.ports.as_ref()), order.since)
+    }
+
     /// Bans that had to wait and needn't any more, the highest score first; each still to be recorded.
     pub fn release(&mut self, now: Timestamp) -> Vec<BanOrder> {
         let mut released = Vec::new();

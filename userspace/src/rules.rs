@@ -28,6 +28,7 @@ pub use self::expect::{Expect, Outcome, PackTest};
 use self::pack::Text;
 pub use self::pattern::{Forgery, PatternError};
 use self::recognise::Recogniser;
+pub use self::recognise::{NearMiss, Trace};
 pub use self::rule::{Absence, Condition, Key, Preceded, Rule, RuleSet, Trigger, Window};
 use crate::event::{Event, EventKind, Record};
 
@@ -175,6 +176,11 @@ impl Packs {
     /// deed it is).
     pub fn recognise<'l>(&'l self, record: &'l Record<'l>) -> Option<Event<'l>> {
         self.recogniser.recognise(&self.events, record)
+    }
+
+    /// Which pattern takes a record's message, and which nearly do, told in words. Slow: it tries them all.
+    pub fn trace(&self, record: &Record<'_>) -> Trace {
+        self.recogniser.trace(&self.events, record)
     }
 
     /// Whether a pack names this program, so that a line of it that nothing recognises is remarkable.

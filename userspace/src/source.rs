@@ -32,7 +32,7 @@ pub use self::position::{FilePosition, Head, Position, PositionError};
 pub use self::status::{SourceStatus, State, StatusRow};
 pub use self::tail::{Polled, Tail};
 pub use self::thread::{FileSource, SourceHandle, SpawnError, spawn};
-pub use self::whole::{WholeError, WholeLine, WholeLines};
+pub use self::whole::{Progress, WholeError, WholeLine, WholeLines};
 
 /// Which source, as a small dense index given by whoever starts the sources.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

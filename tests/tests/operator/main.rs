@@ -90,9 +90,9 @@ fn a_test_mail_says_exactly_what_the_relay_said() {
     let sent = daemon.cli(&["mail", "test"]);
     assert_eq!(sent.code, 1);
     assert!(
-        sent.err.contains("smtp://127.0.0.1:25") && sent.err.contains("refused"),
+        sent.out.contains("smtp://127.0.0.1:25") && sent.out.contains("refused"),
         "{}",
-        sent.err
+        sent.out
     );
     let config = fs::read_to_string(daemon.config()).unwrap();
     fs::write(daemon.config(), config.replace("smtp://", "gopher://")).unwrap();

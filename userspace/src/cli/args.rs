@@ -95,9 +95,9 @@ pub(super) struct Explain {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) when: When,
-    /// A log file, or - for standard input
+    /// Log files, one after the other, also .gz, .zst and .xz; - for standard input
     #[arg(value_name = "FILE", default_value = "-")]
-    pub(super) file: PathBuf,
+    pub(super) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Parser)]
@@ -113,7 +113,7 @@ pub(super) struct Replay {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) when: When,
-    /// Log files; several are merged by time
+    /// Log files, also .gz, .zst and .xz; several are merged by time; - for standard input
     #[arg(value_name = "FILE", required = true)]
     pub(super) files: Vec<PathBuf>,
 }

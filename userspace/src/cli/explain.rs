@@ -1,62 +1,125 @@
 //! `ravelin explain`: how each line decodes, which rules fire and why, what would be done.
 
+#[cfg(test)]
+mod tests;
+mod words;
+
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Number, Value as Json};
 
-use super::args::Explain;
+use self::words::Words;
+use super::args;
+use super::progress::Bar;
 use super::{Done, setup};
-use crate::config::{Config, Format, Shown};
+use crate::config::{Config, Format};
 use crate::control::ListedPorts;
-use crate::correlator::Missed;
-use crate::engine::Outcome;
-use crate::event::{Alert, BanOrder, Fields, Line, Ttl, Value, Verdict, Withheld};
+use crate::correlator::{Missed, Tally};
+use crate::engine::{Engine, Explained, Outcome, Unsaid};
+use crate::event::{Alert, BanOrder, Fields, Line, Timestamp, Ttl, Value, Verdict};
+use crate::format::Decoder;
+use crate::rules::NearMiss;
 use crate::source::WholeLine;
 
-pub(super) fn run(config: Option<&Path>, args: &Explain) -> anyhow::Result<Done> {
+pub(super) fn run(config: Option<&Path>, args: &args::Explain) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
-    let mut engine = setup::engine(&config)?;
-    let (mut decoder, now) = setup::decoder(args.format, &args.when)?;
-    let mut input = setup::input(&args.file)?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    while let Some(WholeLine { number, bytes, .. }) = input.next_line()? {
-        let record = decoder.decode(Line { bytes, arrived: now });
-        let format = decoder.last_format().map_or("auto", Format::as_str);
-        match &record {
-            Err(undecodable) => {
-                let reason = undecodable.to_string();
-                if args.json {
-                    write_json(&mut out, &Explained::unrecognised(number, format, None))?;
-                } else {
-                    writeln!(out, "line {number}: {format}: {reason}\n")?;
+    let engine = setup::engine(&config)?;
+    let (decoder, now) = setup::decoder(args.format, &args.when)?;
+    let mut inputs =
+        args.files.iter().map(|file| setup::input(file)).collect::<Result<Vec<_>, _>>()?;
+    let mut bar = Bar::of(&inputs);
+    let out = BufWriter::new(bar.stdout());
+    let mut explainer = Explainer::new(out, config, engine, decoder, now, args.json);
+    let mut broken = Vec::new();
+    let several = inputs.len() > 1;
+    for input in &mut inputs {
+        let file = several.then(|| input.name().display().to_string());
+        loop {
+            match input.next_line() {
+                Ok(Some(WholeLine { number, bytes, .. })) => {
+                    bar.step();
+                    explainer.line(file.as_deref(), number, bytes)?;
                 }
-            }
-            Ok(record) => {
-                // Old lines are explained as if they came in when they were written.
-                let arrived = record.time.unwrap_or(now);
-                let program = record.program.map(String::from_utf8_lossy);
-                let missed = engine.advance(arrived);
-                let outcome = engine.step(record, arrived);
-                if args.json {
-                    let missed = missed.iter().map(ExplainedMissed::of).collect();
-                    let explained = Explained::of(number, format, program, &outcome);
-                    write_json(&mut out, &Explained { missed, ..explained })?;
-                } else {
-                    missed.iter().try_for_each(|missed| write_missed(&mut out, missed))?;
-                    write_words(&mut out, &config, number, format, program.as_deref(), &outcome)?;
+                Ok(None) => break,
+                Err(error) => {
+                    broken.push(error);
+                    break;
                 }
             }
         }
     }
-    out.flush()?;
-    Ok(Done::Well)
+    bar.finish();
+    explainer.out.flush()?;
+    for error in &broken {
+        setup::warn(&error.to_string())?;
+    }
+    Ok(if broken.is_empty() { Done::Well } else { Done::Wrong })
+}
+
+/// Explains one line after the other.
+struct Explainer<W> {
+    out: W,
+    config: Config,
+    engine: Engine,
+    decoder: Decoder,
+    now: Timestamp,
+    json: bool,
+    words: Words,
+}
+
+impl<W: Write> Explainer<W> {
+    fn new(
+        out: W,
+        config: Config,
+        engine: Engine,
+        decoder: Decoder,
+        now: Timestamp,
+        json: bool,
+    ) -> Self {
+        Self { out, config, engine, decoder, now, json, words: Words::default() }
+    }
+
+    fn line(&mut self, file: Option<&str>, number: u64, bytes: &[u8]) -> io::Result<()> {
+        let Self { out, config, engine, decoder, now, json, words } = self;
+        let record = decoder.decode(Line { bytes, arrived: *now });
+        let format = decoder.last_format().map_or("auto", Format::as_str);
+        let head = Head { file, line: number, format };
+        let record = match &record {
+            Ok(record) => record,
+            Err(_) if *json => return write_json(out, &Told::unrecognised(head, None)),
+            Err(undecodable) => return words::undecodable(out, head, &undecodable.to_string()),
+        };
+        // Old lines are explained as if they came in when they were written.
+        let arrived = record.time.unwrap_or(*now);
+        let program = record.program.map(String::from_utf8_lossy);
+        let missed = engine.advance(arrived);
+        let known = record.program.is_none_or(|program| engine.packs().knows_program(program));
+        let explained = engine.explain(record, arrived);
+        if *json {
+            let missed = missed.iter().map(ToldMissed::of).collect();
+            return write_json(out, &Told { missed, ..Told::of(head, program, &explained) });
+        }
+        missed.iter().try_for_each(|missed| words::missed(out, missed))?;
+        words.write(out, config, head, (record, known), &explained)
+    }
+}
+
+/// Which line.
+#[derive(Clone, Copy, Debug)]
+struct Head<'l> {
+    /// Where there are several.
+    file: Option<&'l str>,
+    line: u64,
+    format: &'l str,
 }
 
 /// A line of `explain --json`, in the contract's words.
 #[derive(Serialize)]
-struct Explained<'l> {
+struct Told<'l> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'l str>,
     line: u64,
     format: &'l str,
     program: Option<std::borrow::Cow<'l, str>>,
@@ -64,17 +127,90 @@ struct Explained<'l> {
     offender: Option<std::net::IpAddr>,
     proven: bool,
     fields: Map<String, Json>,
-    alerts: Vec<ExplainedAlert<'l>>,
+    alerts: Vec<ToldAlert<'l>>,
     score: f64,
-    ban: Option<ExplainedBan>,
+    ban: Option<ToldBan>,
     withheld: Option<&'static str>,
     /// What had not come by the time of this line.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    missed: Vec<ExplainedMissed>,
+    missed: Vec<ToldMissed>,
+    /// The text of the pattern that took the line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<&'l str>,
+    /// The patterns that nearly took it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    near: Vec<ToldNear<'l>>,
+    /// An earlier line told of the same login attempt.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    told_before: bool,
+    /// How far the counts have come.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    counts: Vec<ToldCount<'l>>,
+    /// What was added to the score.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    points: Vec<ToldPoints>,
+    /// The entry of the allow list that holds the offender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed: Option<ToldAllowed>,
+    /// The ban that was withheld.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    called_for: Option<ToldBan>,
 }
 
 #[derive(Serialize)]
-struct ExplainedMissed {
+struct ToldNear<'l> {
+    event: &'l str,
+    pack: &'l str,
+    /// The byte of the message at which it stopped.
+    at: usize,
+    expected: &'l str,
+}
+
+impl<'l> ToldNear<'l> {
+    fn of(miss: &'l NearMiss) -> Self {
+        let NearMiss { event, pack, at, expected, .. } = miss;
+        Self { event, pack, at: *at, expected }
+    }
+}
+
+#[derive(Serialize)]
+struct ToldCount<'l> {
+    rule: u32,
+    counted: u32,
+    count: u32,
+    within_s: f64,
+    same: &'l [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distinct: Option<&'l str>,
+}
+
+impl<'l> ToldCount<'l> {
+    fn of(tally: &'l Tally, fired: bool) -> Self {
+        Self {
+            rule: tally.rule.id,
+            counted: if fired { tally.count } else { tally.counted },
+            count: tally.count,
+            within_s: tally.within.as_secs_f64(),
+            same: &tally.same,
+            distinct: tally.distinct.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ToldPoints {
+    rule: u32,
+    points: f64,
+}
+
+#[derive(Serialize)]
+struct ToldAllowed {
+    net: String,
+    why: String,
+}
+
+#[derive(Serialize)]
+struct ToldMissed {
     time: String,
     rule: u32,
     level: u8,
@@ -82,7 +218,7 @@ struct ExplainedMissed {
     description: String,
 }
 
-impl ExplainedMissed {
+impl ToldMissed {
     fn of(missed: &Missed) -> Self {
         Self {
             time: missed.time.to_string(),
@@ -95,14 +231,14 @@ impl ExplainedMissed {
 }
 
 #[derive(Serialize)]
-struct ExplainedAlert<'l> {
+struct ToldAlert<'l> {
     rule: u32,
     level: u8,
     description: &'l str,
 }
 
 #[derive(Serialize)]
-struct ExplainedBan {
+struct ToldBan {
     target: String,
     ttl_s: Option<u64>,
     rule: Option<u32>,
@@ -111,13 +247,11 @@ struct ExplainedBan {
     ports: Option<ListedPorts>,
 }
 
-impl<'l> Explained<'l> {
-    fn unrecognised(
-        line: u64,
-        format: &'l str,
-        program: Option<std::borrow::Cow<'l, str>>,
-    ) -> Self {
+impl<'l> Told<'l> {
+    fn unrecognised(head: Head<'l>, program: Option<std::borrow::Cow<'l, str>>) -> Self {
+        let Head { file, line, format } = head;
         Self {
+            file,
             line,
             format,
             program,
@@ -130,44 +264,68 @@ impl<'l> Explained<'l> {
             ban: None,
             withheld: None,
             missed: Vec::new(),
+            pattern: None,
+            near: Vec::new(),
+            told_before: false,
+            counts: Vec::new(),
+            points: Vec::new(),
+            allowed: None,
+            called_for: None,
         }
     }
 
     fn of(
-        line: u64,
-        format: &'l str,
+        head: Head<'l>,
         program: Option<std::borrow::Cow<'l, str>>,
-        outcome: &'l Outcome<'_>,
+        explained: &'l Explained<'_>,
     ) -> Self {
+        let Explained { outcome, unsaid } = explained;
         let Outcome { event, offence, fired, verdict, .. } = outcome;
+        let Unsaid { trace, tallies, told_before, allowed, called_for, .. } = unsaid;
         Self {
             event: event.as_ref().map(|event| event.kind.name.as_str()),
             offender: offence.offender,
             proven: offence.proven,
             fields: event.as_ref().map(|event| json_fields(&event.fields)).unwrap_or_default(),
-            alerts: fired.alerts.iter().map(ExplainedAlert::of).collect(),
+            alerts: fired.alerts.iter().map(ToldAlert::of).collect(),
             score: (fired.score * 1000.0).round() / 1000.0,
             ban: match verdict {
-                Verdict::Ban(order) => Some(ExplainedBan::of(order)),
+                Verdict::Ban(order) => Some(ToldBan::of(order)),
                 Verdict::Nothing | Verdict::Lapsed(_) | Verdict::Withheld(_) => None,
             },
             withheld: match verdict {
                 Verdict::Withheld(why) => Some(why.as_str()),
                 Verdict::Nothing | Verdict::Ban(_) | Verdict::Lapsed(_) => None,
             },
-            ..Self::unrecognised(line, format, program)
+            pattern: trace.pattern.as_deref(),
+            near: trace.near.iter().map(ToldNear::of).collect(),
+            told_before: *told_before,
+            counts: tallies
+                .iter()
+                .map(|tally| ToldCount::of(tally, has_fired(outcome, tally)))
+                .filter(|count| count.counted > 0)
+                .collect(),
+            points: fired
+                .points
+                .iter()
+                .map(|&(rule, points)| ToldPoints { rule, points })
+                .collect(),
+            allowed: allowed
+                .map(|(net, why)| ToldAllowed { net: net.to_string(), why: why.to_string() }),
+            called_for: called_for.as_ref().map(ToldBan::of),
+            ..Self::unrecognised(head, program)
         }
     }
 }
 
-impl<'l> ExplainedAlert<'l> {
+impl<'l> ToldAlert<'l> {
     fn of(alert: &'l Alert) -> Self {
         let head = &alert.rule;
         Self { rule: head.id, level: head.level, description: &head.description }
     }
 }
 
-impl ExplainedBan {
+impl ToldBan {
     fn of(order: &BanOrder) -> Self {
         Self {
             target: order.target.to_string(),
@@ -195,131 +353,14 @@ fn json_fields(fields: &Fields<'_>) -> Map<String, Json> {
         .collect()
 }
 
-fn write_json(out: &mut impl Write, explained: &Explained<'_>) -> io::Result<()> {
+/// Whether the rule that a tally is about fired, aloud or not, and so began to count again.
+fn has_fired(outcome: &Outcome<'_>, tally: &Tally) -> bool {
+    let fired = &outcome.fired;
+    fired.alerts.iter().any(|alert| alert.rule.id == tally.rule.id)
+        || fired.swallowed.contains(&tally.rule.id)
+}
+
+fn write_json(out: &mut impl Write, explained: &Told<'_>) -> io::Result<()> {
     serde_json::to_writer(&mut *out, explained)?;
     out.write_all(b"\n")
-}
-
-fn write_words(
-    out: &mut impl Write,
-    config: &Config,
-    number: u64,
-    format: &str,
-    program: Option<&str>,
-    outcome: &Outcome<'_>,
-) -> io::Result<()> {
-    let program = program.map(|program| format!(", program {}", printable(program)));
-    writeln!(out, "line {number}: {format}{}", program.unwrap_or_default())?;
-    let Some(event) = &outcome.event else {
-        return writeln!(out, "  event     none: no pack recognises it\n");
-    };
-    writeln!(out, "  event     {} (pack {})", event.kind.name, event.kind.pack)?;
-    for (name, value) in json_fields(&event.fields) {
-        let value = match value {
-            Json::String(text) => printable(&text),
-            other => other.to_string(),
-        };
-        writeln!(out, "            {name} = {value}")?;
-    }
-    write_offender(out, outcome)?;
-    for alert in &outcome.fired.alerts {
-        let head = &alert.rule;
-        let count =
-            if alert.count > 1 { format!(", {} events", alert.count) } else { String::new() };
-        writeln!(out, "  rule      {} level {}: {}{count}", head.id, head.level, head.description)?;
-    }
-    write_score(out, config, outcome)?;
-    write_verdict(out, config, outcome)?;
-    writeln!(out)
-}
-
-fn write_missed(out: &mut impl Write, missed: &Missed) -> io::Result<()> {
-    let Missed { rule, since, time, target } = missed;
-    writeln!(out, "nothing came from {since} to {time}")?;
-    if let Some(target) = target {
-        writeln!(out, "  after     a line about {target}")?;
-    }
-    writeln!(out, "  rule      {} level {}: {}\n", rule.id, rule.level, rule.description)
-}
-
-fn write_offender(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
-    let offence = &outcome.offence;
-    match offence.offender {
-        None => writeln!(out, "  offender  none"),
-        Some(offender) => {
-            let proof = if offence.proven { "proven" } else { "could be spoofed" };
-            let bar = match offence.bar {
-                None => "",
-                Some(Withheld::Outbound) => ", our side opened the flow",
-                Some(Withheld::Ambiguous) => ", but not beyond doubt",
-                Some(_) => ", never banned",
-            };
-            writeln!(out, "  offender  {offender}, {proof}{bar}")
-        }
-    }
-}
-
-fn write_score(out: &mut impl Write, config: &Config, outcome: &Outcome<'_>) -> io::Result<()> {
-    let fired = &outcome.fired;
-    if fired.points.is_empty() {
-        return Ok(());
-    }
-    let added: f64 = fired.points.iter().map(|(_, points)| points).sum();
-    let sum: Vec<String> =
-        fired.points.iter().map(|(rule, points)| format!("{points} (rule {rule})")).collect();
-    writeln!(
-        out,
-        "  score     {:.1} + {} = {:.1}; {} bans",
-        (fired.score - added).max(0.0),
-        sum.join(" + "),
-        fired.score,
-        config.ban.score
-    )
-}
-
-fn write_verdict(out: &mut impl Write, config: &Config, outcome: &Outcome<'_>) -> io::Result<()> {
-    match &outcome.verdict {
-        Verdict::Nothing => writeln!(out, "  verdict   nothing to do"),
-        Verdict::Ban(order) | Verdict::Lapsed(order) => {
-            let by = match (order.rule, order.level) {
-                (Some(rule), Some(level)) => {
-                    format!("rule {rule}, level {level}; {} bans", config.ban.level)
-                }
-                _ => "its score".to_owned(),
-            };
-            let ttl = match order.ttl {
-                Ttl::For(ttl) => Shown(ttl).to_string(),
-                Ttl::Permanent => "ever".to_owned(),
-            };
-            writeln!(out, "  verdict   would ban {} for {ttl} (by {by})", order.target)
-        }
-        Verdict::Withheld(why) => {
-            let target = outcome.target.map(|target| format!(" {target}")).unwrap_or_default();
-            writeln!(out, "  verdict   would ban{target}; no: {}", reason(*why))
-        }
-    }
-}
-
-/// Why not, for people.
-fn reason(why: Withheld) -> &'static str {
-    match why {
-        Withheld::Allowed => "it is on the allow list",
-        Withheld::Unproven => "the address could be spoofed (ban.unproven)",
-        Withheld::Outbound => "our side opened the flow (ban.outbound)",
-        Withheld::Private => "it is a private address (ban.private)",
-        Withheld::Ambiguous => "the line doesn't say beyond doubt whose address it is",
-        Withheld::Already => "a ban of it stands",
-        Withheld::Rate => "ban.max_per_minute is used up; it waits its turn",
-        Withheld::LiveSession => "an authenticated SSH session from it lives",
-        Withheld::Observe => "mode is observe",
-    }
-}
-
-/// Attackers write log lines: nothing of theirs reaches the terminal as a control sequence.
-fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|char| {
-            if char.is_control() { char.escape_default().collect::<Vec<_>>() } else { vec![char] }
-        })
-        .collect()
 }

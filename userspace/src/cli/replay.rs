@@ -1,67 +1,78 @@
 //! `ravelin replay`: old logs through a fresh engine; what they would have caused.
 
+mod ledger;
+mod summary;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
+use self::ledger::{Advice, BannedRow, Ledger, RuleRow};
+use self::summary::Read;
 use self::text::{Clock, Text};
 use super::args::Replay;
-use super::{Done, setup, table};
+use super::progress::Bar;
+use super::{Done, setup};
 use crate::config::Shown;
+use crate::control::ListedPorts;
 use crate::correlator::Missed;
 use crate::engine::{Engine, Outcome};
 use crate::event::{BanOrder, Line, Target, Timestamp, Ttl, Verdict};
 use crate::format::Decoder;
-use crate::source::{WholeLine, WholeLines};
+use crate::source::{WholeError, WholeLine, WholeLines};
 
 /// Bytes of output that are collected before they are written.
 const OUT_BUFFER: usize = 256 << 10;
-/// Targets in the summary.
-const SHOWN_TARGETS: usize = 10;
+/// Targets in the summary's JSON.
+const TOLD_TARGETS: usize = 1_000;
 
 pub(super) fn run(config: Option<&Path>, args: &Replay) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
     let mut engine = setup::engine(&config)?;
     let (mut decoder, now) = setup::decoder(args.format, &args.when)?;
-    let mut report = Report {
-        out: BufWriter::with_capacity(OUT_BUFFER, io::stdout().lock()),
-        text: Text::default(),
-        clock: Clock::default(),
-        json: args.json,
-        min_level: args.min_level,
-        lines: 0,
-        alerts: 0,
-        bans: 0,
-        first: None,
-        last: None,
-        banned: HashMap::new(),
-    };
-    match args.files.as_slice() {
-        [file] => {
-            let mut input = setup::input(file)?;
-            while let Some(WholeLine { bytes, .. }) = input.next_line()? {
-                report.lines += 1;
-                step(&mut engine, &mut decoder, bytes, now, &mut report)?;
+    let mut inputs =
+        args.files.iter().map(|file| setup::input(file)).collect::<Result<Vec<_>, _>>()?;
+    let mut bar = Bar::of(&inputs);
+    let out = BufWriter::with_capacity(OUT_BUFFER, bar.stdout());
+    let mut report = Report::new(out, args);
+    let mut broken = Vec::new();
+    if let [input] = inputs.as_mut_slice() {
+        loop {
+            match input.next_line() {
+                Ok(Some(WholeLine { bytes, .. })) => {
+                    bar.step();
+                    step(&mut engine, &mut decoder, bytes, now, &mut report)?;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    broken.push(error);
+                    break;
+                }
             }
         }
-        files => {
-            let mut merged = Merged::open(files, args, now)?;
-            while let Some(bytes) = merged.next()? {
-                report.lines += 1;
-                step(&mut engine, &mut decoder, &bytes, now, &mut report)?;
-            }
+    } else {
+        let mut merged = Merged::new(inputs, args, now)?;
+        while let Some(bytes) = merged.next() {
+            bar.step();
+            step(&mut engine, &mut decoder, &bytes, now, &mut report)?;
         }
+        broken = merged.broken;
     }
-    report.finish()?;
+    bar.finish();
+    report.finish(&engine)?;
     // The process ends: its memory goes as a whole, not entry by entry.
     std::mem::forget(engine);
-    Ok(Done::Well)
+    for error in &broken {
+        setup::warn(&error.to_string())?;
+    }
+    Ok(if broken.is_empty() { Done::Well } else { Done::Wrong })
 }
 
 fn step(
@@ -71,6 +82,7 @@ fn step(
     now: Timestamp,
     report: &mut Report<impl Write>,
 ) -> io::Result<()> {
+    report.read.lines += 1;
     let Ok(record) = decoder.decode(Line { bytes, arrived: now }) else { return Ok(()) };
     // Replayed as if the line were read when it was written.
     let arrived = record.time.unwrap_or(now);
@@ -86,37 +98,47 @@ struct Merged {
     inputs: Vec<(WholeLines, Decoder, Timestamp)>,
     heads: BinaryHeap<Reverse<(Timestamp, usize, Vec<u8>)>>,
     now: Timestamp,
+    /// What couldn't be read to its end; the others go on.
+    broken: Vec<WholeError>,
 }
 
 impl Merged {
-    fn open(files: &[PathBuf], args: &Replay, now: Timestamp) -> anyhow::Result<Self> {
-        let mut inputs = Vec::with_capacity(files.len());
-        for file in files {
+    fn new(inputs: Vec<WholeLines>, args: &Replay, now: Timestamp) -> anyhow::Result<Self> {
+        let count = inputs.len();
+        let mut merged = Self {
+            inputs: Vec::with_capacity(count),
+            heads: BinaryHeap::with_capacity(count),
+            now,
+            broken: Vec::new(),
+        };
+        for input in inputs {
             let (decoder, _) = setup::decoder(args.format, &args.when)?;
-            inputs.push((setup::input(file)?, decoder, Timestamp::from_micros(i64::MIN)));
+            merged.inputs.push((input, decoder, Timestamp::from_micros(i64::MIN)));
         }
-        let mut merged = Self { inputs, heads: BinaryHeap::with_capacity(files.len()), now };
-        for index in 0..files.len() {
-            merged.fetch(index)?;
+        for index in 0..count {
+            merged.fetch(index);
         }
         Ok(merged)
     }
 
-    fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        let Some(Reverse((_, index, line))) = self.heads.pop() else { return Ok(None) };
-        self.fetch(index)?;
-        Ok(Some(line))
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let Reverse((_, index, line)) = self.heads.pop()?;
+        self.fetch(index);
+        Some(line)
     }
 
-    fn fetch(&mut self, index: usize) -> anyhow::Result<()> {
+    fn fetch(&mut self, index: usize) {
         let (input, decoder, last) = &mut self.inputs[index];
-        if let Some(WholeLine { bytes, .. }) = input.next_line()? {
-            let record = decoder.decode(Line { bytes, arrived: self.now });
-            let time = record.ok().and_then(|record| record.time).unwrap_or(*last);
-            *last = time;
-            self.heads.push(Reverse((time, index, bytes.to_vec())));
+        match input.next_line() {
+            Ok(Some(WholeLine { bytes, .. })) => {
+                let record = decoder.decode(Line { bytes, arrived: self.now });
+                let time = record.ok().and_then(|record| record.time).unwrap_or(*last);
+                *last = time;
+                self.heads.push(Reverse((time, index, bytes.to_vec())));
+            }
+            Ok(None) => {}
+            Err(error) => self.broken.push(error),
         }
-        Ok(())
     }
 }
 
@@ -126,14 +148,8 @@ struct Report<W: Write> {
     text: Text,
     clock: Clock,
     json: bool,
-    min_level: u8,
-    lines: u64,
-    alerts: u64,
-    bans: u64,
-    first: Option<Timestamp>,
-    last: Option<Timestamp>,
-    /// How often, and by what the last time.
-    banned: HashMap<Target, (u64, String)>,
+    read: Read,
+    ledger: Ledger,
 }
 
 /// A line of `replay --json`, in the contract's words.
@@ -154,27 +170,50 @@ enum Said<'s> {
         ttl_s: Option<u64>,
         rule: Option<u32>,
         level: Option<u8>,
+        /// Not there where every port is banned.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ports: Option<ListedPorts>,
     },
     Summary {
         lines: u64,
+        recognised: u64,
         alerts: u64,
         bans: u64,
+        targets: usize,
+        banned: Vec<BannedRow>,
+        rules: Vec<RuleRow<'s>>,
+        withheld: &'s BTreeMap<&'static str, u64>,
+        advice: Vec<Advice>,
     },
 }
 
 impl<W: Write> Report<W> {
+    fn new(out: BufWriter<W>, args: &Replay) -> Self {
+        Self {
+            out,
+            text: Text::default(),
+            clock: Clock::default(),
+            json: args.json,
+            read: Read { min_level: args.min_level, ..Read::default() },
+            ledger: Ledger::default(),
+        }
+    }
+
     fn take(&mut self, outcome: &Outcome<'_>, line: &[u8]) -> io::Result<()> {
         if outcome.event.is_none() {
             return Ok(());
         }
-        self.first = Some(self.first.map_or(outcome.time, |first| first.min(outcome.time)));
-        self.last = self.last.max(Some(outcome.time));
+        let read = &mut self.read;
+        read.recognised += 1;
+        read.first = Some(read.first.map_or(outcome.time, |first| first.min(outcome.time)));
+        read.last = read.last.max(Some(outcome.time));
         for alert in &outcome.fired.alerts {
             let head = &alert.rule;
-            if head.level < self.min_level {
+            if head.level < self.read.min_level {
                 continue;
             }
-            self.alerts += 1;
+            self.read.alerts += 1;
+            self.ledger.alert(head);
             if self.json {
                 let said = Said::Alert {
                     time: self.clock.show(outcome.time),
@@ -195,6 +234,7 @@ impl<W: Write> Report<W> {
                 self.out.write_all(text.text(" ").text(&head.description).end())?;
             }
         }
+        self.ledger.take(outcome);
         match &outcome.verdict {
             Verdict::Ban(order) => self.ban(order),
             _ => Ok(()),
@@ -203,10 +243,11 @@ impl<W: Write> Report<W> {
 
     fn missed(&mut self, missed: &Missed) -> io::Result<()> {
         let Missed { rule, since, time, target } = missed;
-        if rule.level < self.min_level {
+        if rule.level < self.read.min_level {
             return Ok(());
         }
-        self.alerts += 1;
+        self.read.alerts += 1;
+        self.ledger.alert(rule);
         if self.json {
             let offender = target.map(|target| target.net().addr());
             let said = Said::Alert {
@@ -226,11 +267,8 @@ impl<W: Write> Report<W> {
     }
 
     fn ban(&mut self, order: &BanOrder) -> io::Result<()> {
-        self.bans += 1;
-        let banned = self.banned.entry(order.target).or_default();
-        banned.0 += 1;
-        banned.1.clone_from(&order.reason);
-        let BanOrder { target, since, ttl, rule, level, .. } = order;
+        self.read.bans += 1;
+        let BanOrder { target, since, ttl, rule, level, ports, .. } = order;
         if self.json {
             let ttl_s = match ttl {
                 Ttl::For(ttl) => Some(ttl.as_secs()),
@@ -242,6 +280,7 @@ impl<W: Write> Report<W> {
                 ttl_s,
                 rule: *rule,
                 level: *level,
+                ports: ports.as_ref().map(ListedPorts::from),
             };
             return say(&mut self.out, &said);
         }
@@ -250,49 +289,38 @@ impl<W: Write> Report<W> {
             Ttl::Permanent => "ever".to_owned(),
         };
         write!(self.out, "{since} BAN   {target} for {ttl}")?;
+        if let Some(ports) = ports {
+            write!(self.out, " from ports {ports}")?;
+        }
         match (rule, level) {
             (Some(rule), Some(level)) => writeln!(self.out, " by rule {rule} level {level}"),
             _ => writeln!(self.out, " by its score"),
         }
     }
 
-    fn finish(mut self) -> io::Result<()> {
-        let Self { lines, alerts, bans, .. } = self;
+    fn finish(mut self, engine: &Engine) -> io::Result<()> {
+        let policy = engine.policy();
+        let ours: Vec<_> =
+            policy.allowed().into_iter().filter_map(|net| policy.why_allowed(net.addr())).collect();
+        let advice = self.ledger.advice(&ours);
         if self.json {
-            say(&mut self.out, &Said::Summary { lines, alerts, bans })?;
-            return self.out.flush();
+            let Read { lines, recognised, alerts, bans, .. } = self.read;
+            let said = Said::Summary {
+                lines,
+                recognised,
+                alerts,
+                bans,
+                targets: self.ledger.banned.len(),
+                banned: self.ledger.banned_rows(TOLD_TARGETS),
+                rules: self.ledger.rule_rows(),
+                withheld: &self.ledger.held_back,
+                advice,
+            };
+            say(&mut self.out, &said)?;
+        } else {
+            summary::write(&mut self.out, &self.read, &self.ledger, &advice)?;
         }
-        let out = &mut self.out;
-        writeln!(out)?;
-        write!(out, "{} lines", table::grouped(lines))?;
-        if let (Some(first), Some(last)) = (self.first, self.last) {
-            write!(out, " over {}", table::span(last.since(first)))?;
-        }
-        writeln!(
-            out,
-            ": {} alerts of level {} and above, {} bans of {} targets; nothing was enforced.",
-            table::grouped(alerts),
-            self.min_level,
-            table::grouped(bans),
-            table::grouped(self.banned.len() as u64)
-        )?;
-        let mut most: Vec<_> = self.banned.iter().collect();
-        most.sort_by(|a, b| (b.1.0, a.0).cmp(&(a.1.0, b.0)));
-        if !most.is_empty() {
-            writeln!(out)?;
-            let rows: Vec<[String; 3]> = most
-                .iter()
-                .take(SHOWN_TARGETS)
-                .map(|(target, (times, reason))| {
-                    [target.to_string(), times.to_string(), reason.clone()]
-                })
-                .collect();
-            table::write(out, ["BANNED", "TIMES", "LAST FOR"], &rows)?;
-            if most.len() > SHOWN_TARGETS {
-                writeln!(out, "and {} more", table::grouped((most.len() - SHOWN_TARGETS) as u64))?;
-            }
-        }
-        out.flush()
+        self.out.flush()
     }
 }
 

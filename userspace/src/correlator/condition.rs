@@ -120,6 +120,15 @@ impl Part {
             Key::Network(prefixes) => Self::Network(*prefixes),
         }
     }
+
+    /// As a pack says it.
+    fn name(&self) -> String {
+        match self {
+            Self::Offender => "src".to_owned(),
+            Self::Field(field) => field.name.to_string(),
+            Self::Network(prefixes) => format!("src/{},/{}", prefixes.v4, prefixes.v6),
+        }
+    }
 }
 
 /// Whom an event is about, and how addresses become targets.
@@ -151,6 +160,11 @@ pub(super) enum Whose {
 impl KeyPlan {
     pub(super) fn new(same: &[Key], rule: u32) -> Self {
         Self { parts: same.iter().map(Part::new).collect(), rule }
+    }
+
+    /// What they have in common, as a pack says it.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.parts.iter().map(Part::name).collect()
     }
 
     /// The owner of the only window, where the key is empty.
@@ -242,6 +256,11 @@ pub(super) struct DistinctPlan(Part);
 impl DistinctPlan {
     pub(super) fn new(key: &Key) -> Self {
         Self(Part::new(key))
+    }
+
+    /// As a pack says it.
+    pub(super) fn name(&self) -> String {
+        self.0.name()
     }
 
     pub(super) fn value(

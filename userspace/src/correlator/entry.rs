@@ -2,7 +2,7 @@
 
 use super::owner::Owner;
 use super::scope::Scope;
-use super::track::{Evidence, Firings, Ladder, RUNGS, Tick, Track, TrackId, shifted};
+use super::track::{Evidence, Firings, Ladder, RUNGS, Rung, Tick, Track, TrackId, shifted};
 
 /// Most windows of one owner: it is the offender who chooses how many users it tries, and so it is its
 /// own oldest window that gives way.
@@ -237,6 +237,19 @@ impl Entry {
         (std::array::from_fn(|rung| firings[rung].max(solid[rung])), solid)
     }
 
+    /// How many events, or values, a rung has counted since it last fired, on whatever evidence.
+    pub(super) fn counted(
+        &self,
+        place: Place,
+        distinct: bool,
+        now: Tick,
+        rung: (usize, &Rung),
+    ) -> u32 {
+        let tracks = [Evidence::Bannable, Evidence::All]
+            .map(|evidence| self.track(TrackId::new(place, evidence, distinct)));
+        tracks.into_iter().flatten().map(|track| track.counted(now, rung)).max().unwrap_or(0)
+    }
+
     /// Puts down events for a rule that asks what came before.
     pub(super) fn record(
         &mut self,
@@ -385,7 +398,6 @@ fn decay(elapsed: i64, half_life: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::correlator::track::Rung;
 
     const PLACE: Place = Place { group: 1, subkey: 0 };
 

@@ -40,7 +40,7 @@ impl Held {
     }
 
     /// The most often that one of these held.
-    fn most(&self, rules: &[u32]) -> Option<u32> {
+    pub(super) fn most(&self, rules: &[u32]) -> Option<u32> {
         rules.iter().filter_map(|rule| self.times(*rule)).max()
     }
 }

@@ -203,6 +203,20 @@ impl Track {
         ticks.len() - ticks.partition_point(|tick| *tick < now.saturating_sub(within))
     }
 
+    /// How many events, or values, the ladder's `at`-th rung has counted since it last fired, and are
+    /// young enough.
+    pub(super) fn counted(&self, now: Tick, (at, rung): (usize, &Rung)) -> u32 {
+        let now = self.latest().map_or(now, |latest| latest.max(now));
+        let from = now.saturating_sub(rung.within);
+        let young = if self.id.distinct {
+            self.ticks.as_slice().chunks_exact(2).filter(|pair| pair[1] >= from).count()
+        } else {
+            let counted = self.counted.get(at).copied().unwrap_or(0);
+            self.seen(now, rung.within).min(counted.into())
+        };
+        u32::try_from(young).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn clear(&mut self) {
         self.counted = [0; RUNGS];
         self.ticks = Ticks::Few { len: 0, at: [0; INLINE] };

@@ -9,6 +9,7 @@ mod frame;
 mod lazy;
 mod machine;
 mod macros;
+mod near;
 mod opening;
 mod set;
 
@@ -28,6 +29,7 @@ use self::forgery::SOURCE;
 use self::frame::FrameFinder;
 pub(super) use self::lazy::LazyPattern;
 use self::machine::{Machine, Outcome};
+pub(super) use self::near::Tried;
 use self::opening::Opening;
 use self::set::ByteSet;
 use super::nearest;

@@ -1,8 +1,11 @@
 //! From a record to an event: which pattern takes the line, and what its captures become.
 
+mod near;
+
 use std::ops::Range;
 use std::sync::OnceLock;
 
+pub use self::near::{NearMiss, Trace};
 use super::condition;
 use super::pack::yaml::Wanted;
 use super::pattern::{Found, LazyPattern, Room, Source};

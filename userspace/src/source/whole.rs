@@ -1,6 +1,9 @@
 //! A file or stdin, read once from beginning to end: for `explain` and `replay`.
 //!
-//! The same lines as a followed file gives, and also a last one without an end.
+//! The same lines as a followed file gives, and also a last one without an end. What is packed is unpacked
+//! on the way, see `packed.rs`.
+
+mod packed;
 
 use std::fmt;
 use std::fs::File;
@@ -10,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use memchr::memchr;
 
+pub use self::packed::Progress;
 use super::lines::{LineCap, kept};
 
 /// Bytes read at once: few enough that they are still in the second-level cache when they are looked at.
@@ -18,13 +22,24 @@ const CHUNK: usize = 128 << 10;
 /// The lines of one input.
 pub struct WholeLines {
     name: PathBuf,
-    input: Box<dyn Read + Send>,
+    input: Input,
+    progress: Progress,
+    size: Option<u64>,
     cap: LineCap,
     buffer: Vec<u8>,
     /// What of the buffer is read and not yet given.
     filled: Range<usize>,
     ended: bool,
     number: u64,
+}
+
+/// What is read from.
+enum Input {
+    /// It isn't known yet whether it is packed.
+    Unopened(Box<dyn Read + Send>),
+    Open(Box<dyn Read + Send>),
+    /// It failed.
+    Closed,
 }
 
 /// One line.
@@ -57,10 +72,12 @@ impl WholeLines {
     pub fn open(path: &Path, cap: LineCap) -> Result<Self, WholeError> {
         let failed = |source| WholeError { name: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.is_dir() {
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
             return Err(failed(io::Error::other("expected a file, got a directory")));
         }
-        Ok(Self::new(path.to_owned(), Box::new(file), cap))
+        let size = metadata.is_file().then_some(metadata.len());
+        Ok(Self { size, ..Self::new(path.to_owned(), Box::new(file), cap) })
     }
 
     /// Of standard input.
@@ -71,7 +88,27 @@ impl WholeLines {
     /// Of anything, under a name for errors.
     pub fn new(name: PathBuf, input: Box<dyn Read + Send>, cap: LineCap) -> Self {
         let buffer = vec![0; CHUNK + cap.bytes()];
-        Self { name, input, cap, buffer, filled: 0..0, ended: false, number: 0 }
+        Self {
+            name,
+            input: Input::Unopened(input),
+            progress: Progress::default(),
+            size: None,
+            cap,
+            buffer,
+            filled: 0..0,
+            ended: false,
+            number: 0,
+        }
+    }
+
+    /// How much of it is read.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Its length on disk in bytes, where it is a file.
+    pub const fn size(&self) -> Option<u64> {
+        self.size
     }
 
     /// The path, or `stdin`.
@@ -83,7 +120,7 @@ impl WholeLines {
     ///
     /// # Errors
     ///
-    /// [`WholeError`] where reading fails.
+    /// [`WholeError`] where reading fails, or what is packed is damaged; there is nothing after it.
     // Not an `Iterator`: the line is borrowed from the buffer.
     pub fn next_line(&mut self) -> Result<Option<WholeLine<'_>>, WholeError> {
         let found = self.find();
@@ -147,14 +184,31 @@ impl WholeLines {
     fn read_into(&mut self, at: usize) -> io::Result<usize> {
         while !self.ended {
             let end = self.buffer.len().min(at + CHUNK);
-            match self.input.read(&mut self.buffer[at..end]) {
+            let input = match &mut self.input {
+                Input::Open(input) => input,
+                closed => {
+                    // What is read first says how.
+                    let Input::Unopened(input) = std::mem::replace(closed, Input::Closed) else {
+                        self.ended = true;
+                        return Ok(0);
+                    };
+                    *closed = Input::Open(packed::unpacked(input, self.progress.clone())?);
+                    continue;
+                }
+            };
+            match input.read(&mut self.buffer[at..end]) {
                 Ok(read) => {
                     self.ended = read == 0;
                     self.filled.end = at + read;
                     return Ok(read);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // Of what was read, an unfinished line is no line.
+                    self.input = Input::Closed;
+                    self.filled = 0..0;
+                    return Err(error);
+                }
             }
         }
         Ok(0)
@@ -198,7 +252,7 @@ mod tests {
         }
     }
 
-    fn lines(mut whole: WholeLines) -> Vec<(Vec<u8>, bool)> {
+    pub(super) fn lines(mut whole: WholeLines) -> Vec<(Vec<u8>, bool)> {
         let mut lines = Vec::new();
         while let Some(line) = whole.next_line().unwrap() {
             lines.push((line.bytes.to_vec(), line.cut));

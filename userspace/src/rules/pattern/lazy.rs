@@ -46,6 +46,11 @@ impl LazyPattern {
         }
     }
 
+    /// As it is written in its pack.
+    pub(in crate::rules) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The pattern itself.
     #[inline]
     pub(in crate::rules) fn pattern(&self) -> Option<&Pattern> {
