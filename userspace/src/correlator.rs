@@ -45,6 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 
 use self::absence::Absences;
@@ -135,6 +136,8 @@ pub struct Correlator {
     absences: Absences,
     /// Whether somebody has told the time yet, from which the unseen is awaited.
     begun: bool,
+    /// Where days begin.
+    zone: TimeZone,
     ipv6_prefix: u8,
 }
 
@@ -153,8 +156,14 @@ impl Correlator {
             held,
             absences: Absences::default(),
             begun: false,
+            zone: TimeZone::UTC,
             ipv6_prefix,
         }
+    }
+
+    /// Conditions on the time of day are about this zone; about UTC unless said.
+    pub fn set_zone(&mut self, zone: TimeZone) {
+        self.zone = zone;
     }
 
     /// Takes other rules, and keeps scores and the windows of rules (by id) that are still there.
@@ -255,6 +264,7 @@ impl Correlator {
             fired,
             event,
             subject,
+            zone: &self.zone,
             evidence: match offence {
                 Offence { offender: Some(_), bar: None, .. } => Evidence::Bannable,
                 _ => Evidence::All,

@@ -171,7 +171,8 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let proof = SuricataProof::load(&config.suricata_rules)
         .unwrap_or_else(|_unreadable| SuricataProof::unknown());
     let network = network::of(&facts, &config);
-    let mut engine = Engine::new(packs, &config, network.clone(), proof);
+    let mut engine =
+        Engine::new(packs, &config, network.clone(), proof).in_zone(TimeZone::system());
     let interfaces = if config.interfaces.is_empty() {
         facts.default_interfaces
     } else {

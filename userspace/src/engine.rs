@@ -8,6 +8,8 @@ mod pack_tests;
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 pub use self::pack_tests::run_pack_test;
 use crate::config::Config;
 use crate::correlator::{Correlator, Fired, Limits, Missed, Standing};
@@ -50,6 +52,12 @@ impl Engine {
         );
         let policy = Policy::new(config, &network, proof);
         Self { packs, correlator, policy }
+    }
+
+    /// The same, with rules' times of day in this zone instead of UTC.
+    pub fn in_zone(mut self, zone: TimeZone) -> Self {
+        self.correlator.set_zone(zone);
+        self
     }
 
     /// Takes a decoded line through rules, correlator and policy. A ban that comes out is already
@@ -137,8 +145,6 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use jiff::tz::TimeZone;
-
     use super::*;
     use crate::config::Format;
     use crate::event::{Line, Withheld};
@@ -191,5 +197,32 @@ mod tests {
         // From elsewhere nothing is shielded.
         lines[0] = lines[0].replace("198.51.100.7", "198.51.100.8");
         assert!(self::verdicts(&lines).iter().any(|verdict| matches!(verdict, Verdict::Ban(_))));
+    }
+
+    #[test]
+    fn times_of_day_are_those_of_the_zone() {
+        const PACK: &str = "
+pack: shop
+format: syslog
+programs: [shop]
+events:
+  opened: {pattern: '^opened$'}
+rules:
+  - {id: 1, level: 3, event: opened, when: {time: 22:00-06:00, weekday: sat}, description: d}
+";
+        // A Friday, 23:30 in UTC.
+        let line = b"2026-11-20T23:30:00Z web1 shop[1]: opened";
+        let packs = Arc::new(Packs::from_texts(&[("shop.yaml", PACK)]).unwrap());
+        let mut decoder = Decoder::new(Selection::Only(Format::Syslog), TimeZone::UTC);
+        for (zone, fires) in [("Europe/Berlin", true), ("UTC", false), ("Asia/Tokyo", false)] {
+            let config = Config::default();
+            let proof = SuricataProof::unknown();
+            let mut engine = Engine::new(Arc::clone(&packs), &config, Network::default(), proof)
+                .in_zone(TimeZone::get(zone).unwrap());
+            let now = Timestamp::now();
+            let record = decoder.decode(Line { bytes: line, arrived: now }).unwrap();
+            let outcome = engine.step(&record, record.time.unwrap());
+            assert_eq!(!outcome.fired.alerts.is_empty(), fires, "{zone}");
+        }
     }
 }

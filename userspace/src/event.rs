@@ -155,6 +155,8 @@ pub struct Event<'l> {
     pub kind: &'l EventKind,
     /// Everything captured.
     pub fields: Fields<'l>,
+    /// The program that wrote the line.
+    pub program: Option<&'l [u8]>,
     /// The process that wrote the line, for counting an attempt once.
     pub pid: Option<u32>,
     /// How often it happened (`message repeated N times`).

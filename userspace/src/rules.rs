@@ -23,12 +23,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+pub use self::condition::{Asks, Condition, DaySpan, Values, Weekdays};
 pub use self::error::{PackError, PackErrors, Place, Problem};
 pub use self::expect::{Expect, Outcome, PackTest};
 use self::pack::Text;
 pub use self::pattern::{Forgery, PatternError};
 use self::recognise::Recogniser;
-pub use self::rule::{Absence, Condition, Key, Preceded, Rule, RuleSet, Trigger, Window};
+pub use self::rule::{Absence, Key, Preceded, Rule, RuleSet, Trigger, Window};
 use crate::event::{Event, EventKind, Record};
 
 /// A pack inside the binary.

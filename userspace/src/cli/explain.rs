@@ -17,7 +17,7 @@ use crate::source::WholeLine;
 
 pub(super) fn run(config: Option<&Path>, args: &Explain) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
-    let mut engine = setup::engine(&config)?;
+    let mut engine = setup::engine(&config, &args.when)?;
     let (mut decoder, now) = setup::decoder(args.format, &args.when)?;
     let mut input = setup::input(&args.file)?;
     let mut out = BufWriter::new(io::stdout().lock());

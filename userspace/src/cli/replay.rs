@@ -27,7 +27,7 @@ const SHOWN_TARGETS: usize = 10;
 
 pub(super) fn run(config: Option<&Path>, args: &Replay) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
-    let mut engine = setup::engine(&config)?;
+    let mut engine = setup::engine(&config, &args.when)?;
     let (mut decoder, now) = setup::decoder(args.format, &args.when)?;
     let mut report = Report {
         out: BufWriter::with_capacity(OUT_BUFFER, io::stdout().lock()),

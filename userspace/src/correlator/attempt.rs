@@ -184,6 +184,7 @@ mod tests {
         let event = Event {
             kind,
             fields: Fields::default(),
+            program: None,
             pid,
             repeated,
             address: Blame::Nobody,

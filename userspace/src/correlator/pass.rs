@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::Fired;
 use super::absence::{Absences, Expected};
-use super::condition::{Subject, Whose};
+use super::condition::{Setting, Subject, Whose};
 use super::entry::{Entry, Place};
 use super::owner::Owner;
 use super::plan::{Gate, GroupKind, Plan, RulePlan, Step};
@@ -53,6 +55,8 @@ pub(super) struct Pass<'p, 'e, 'l> {
     pub(super) fired: &'p mut Fired,
     pub(super) event: &'e Event<'l>,
     pub(super) subject: Subject,
+    /// Where days begin.
+    pub(super) zone: &'p TimeZone,
     pub(super) evidence: Evidence,
     /// Whether it adds to the subject's score.
     pub(super) scored: bool,
@@ -237,7 +241,8 @@ impl<'p> Pass<'p, '_, '_> {
             None => self.charge,
             Some(rules) => self.held.most(rules)?,
         };
-        rule.when.iter().all(|test| test.holds(self.event)).then_some(times)
+        let setting = Setting { now: self.now, zone: self.zone };
+        rule.when.iter().all(|test| test.holds(self.event, setting)).then_some(times)
     }
 
     /// The key under which enough came before, if it did.

@@ -156,6 +156,7 @@ fn attribute(policy: &Policy, alert: &SuricataAlert<'_>) -> Offence {
     policy.attribute(&Event {
         kind: &kind,
         fields: crate::event::Fields::default(),
+        program: None,
         pid: None,
         repeated: 1,
         address: Blame::Nobody,
@@ -296,6 +297,7 @@ fn a_log_line_blames_the_address_in_it() {
         let event = Event {
             kind,
             fields: [("src", Value::Addr(addr("2001:db8:1::5")))].into_iter().collect(),
+            program: None,
             pid: None,
             repeated: 1,
             address,
@@ -673,6 +675,7 @@ fn session_event<'l>(
     Event {
         kind,
         fields: fields.iter().cloned().collect(),
+        program: None,
         pid: Some(pid),
         repeated: 1,
         address,

@@ -231,6 +231,26 @@ pub enum Problem {
         /// The fields of its events.
         known: Vec<String>,
     },
+    /// A time of day that can't be read.
+    #[error("expected a time of day as `22:00-06:00`, got `{text}`")]
+    BadTime {
+        /// As written.
+        text: String,
+    },
+    /// A day that isn't one.
+    #[error("expected a day of the week as `sat`, or `mon-fri`, got `{name}`; {hint}")]
+    BadWeekday {
+        /// As written.
+        name: String,
+        /// Days there are.
+        hint: String,
+    },
+    /// `min` and `max` for what is no number.
+    #[error("`{key}` has no `min` and `max`: write it as one value, or a list of them")]
+    NoRange {
+        /// The key.
+        key: &'static str,
+    },
     /// `within`, `same` or `distinct` without `count`.
     #[error("`{key}` makes no sense without `count`")]
     WantsCount {

@@ -6,12 +6,11 @@ use serde_yaml::Spanned;
 
 use super::{Complaints, is_name};
 use crate::event::{EventKind, SURICATA_FIELDS};
-use crate::rules::condition;
+use crate::rules::condition::{self, Condition};
 use crate::rules::error::Problem;
 use crate::rules::pack::{PackFormat, RawEvent, RawPack, Text};
 use crate::rules::pattern::LazyPattern;
 use crate::rules::recognise::{ProgramName, Programs, Recogniser};
-use crate::rules::rule::Condition;
 
 /// All events of all packs.
 #[derive(Default)]
@@ -53,8 +52,9 @@ impl Events {
             self.names.insert((raw.pack.value.clone(), name.clone()), index);
             let errors = complaints.errors.len();
             let fields = if suricata {
-                self.alert_event(text, index, event, complaints);
-                SURICATA_FIELDS.iter().map(|&field| field.to_owned()).collect()
+                let fields = SURICATA_FIELDS.iter().map(|&field| field.to_owned()).collect();
+                self.alert_event(text, index, event, &fields, complaints);
+                fields
             } else {
                 log_event(text, index, event, &mut patterns, complaints)
             };
@@ -93,9 +93,10 @@ impl Events {
         text: &Text<'_>,
         index: usize,
         event: &Spanned<RawEvent>,
+        fields: &BTreeSet<String>,
         complaints: &mut Complaints,
     ) {
-        let RawEvent { pattern, patterns, proven, attempt, success, when } = &event.value;
+        let RawEvent { pattern, patterns, proven, attempt, success, when: _ } = &event.value;
         let misplaced = [
             ("pattern", pattern.is_some()),
             ("patterns", patterns.is_some()),
@@ -108,6 +109,7 @@ impl Events {
                 complaints.add(text, event.referenced, Problem::NotForSuricata { key });
             }
         }
+        let when = conditions(text, event, fields, complaints);
         self.recogniser.add_alert(index, when);
     }
 
@@ -171,7 +173,7 @@ fn log_event(
             return fields;
         }
     };
-    let when = condition::compile(&event.value.when);
+    let mut sound = Vec::new();
     for pattern in patterns {
         let done = if text.is_shipped() {
             Ok(LazyPattern::trusted(&pattern.value))
@@ -181,12 +183,29 @@ fn log_event(
         match done {
             Ok(done) => {
                 fields.extend(done.names());
-                compiled.push((done, index, when.clone()));
+                sound.push(done);
             }
             Err(source) => {
                 complaints.add(text, pattern.referenced, Problem::Pattern { source });
             }
         }
     }
+    let when = conditions(text, event, &fields, complaints);
+    compiled.extend(sound.into_iter().map(|pattern| (pattern, index, when.clone())));
     fields
+}
+
+/// Conditions on an event's fields; what is none of them is complained about elsewhere.
+fn conditions(
+    text: &Text<'_>,
+    event: &Spanned<RawEvent>,
+    fields: &BTreeSet<String>,
+    complaints: &mut Complaints,
+) -> Vec<Condition> {
+    let mut when = event.value.when.clone();
+    when.retain(|field, _| fields.contains(field));
+    condition::compile(&when, fields).unwrap_or_else(|problem| {
+        complaints.add(text, event.referenced, problem);
+        Vec::new()
+    })
 }

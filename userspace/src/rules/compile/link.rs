@@ -152,10 +152,15 @@ impl Linker<'_> {
         let no_conditions = BTreeMap::new();
         let when = raw.when.as_ref().unwrap_or(&no_conditions);
         for field in when.keys() {
-            if !fields.contains(field) && self.events.complete(base) {
+            let known = fields.contains(field) || condition::is_lines_own(field);
+            if !known && self.events.complete(base) {
                 self.complain(site, unknown_field(field, &fields));
             }
         }
+        let when = condition::compile(when, &fields).unwrap_or_else(|problem| {
+            self.complain(site, problem);
+            Vec::new()
+        });
         let absence = self.absence(site, base, &fields);
         let window = if absence.is_some() { None } else { self.window(site, base, &fields) };
         let preceded = self.preceded(site, base, &fields);
@@ -178,7 +183,7 @@ impl Linker<'_> {
                 network: networks(site).filter(|_| raw.ban == Some(BanSwitch::Prefix)),
             }),
             trigger,
-            when: condition::compile(when),
+            when,
             score: raw.score.unwrap_or(0.0),
             window,
             preceded,

@@ -44,6 +44,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
                 Vec::deserialize(value::SeqAccessDeserializer::new(seq)).map(OneOrMany)
             }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                one(value::MapAccessDeserializer::new(map))
+            }
         }
 
         fn one<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
@@ -153,73 +157,106 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-/// What a field must be: `x`, `[x, y]`, `{not: x}` or `{min: 1, max: 3}`.
+/// What a field must be: terms, of which one must be met, or `{not: ...}` of them.
 #[derive(Clone, Debug)]
-pub(in crate::rules) enum Wanted {
-    Any(Vec<String>),
-    Not(Vec<String>),
+pub(in crate::rules) struct Wanted {
+    pub(in crate::rules) terms: Vec<Term>,
+    pub(in crate::rules) not: bool,
+}
+
+/// `x`, or `{min: 1, max: 3}`.
+#[derive(Clone, Debug)]
+pub(in crate::rules) enum Term {
+    Text(String),
     Within { min: u64, max: u64 },
+}
+
+/// What can stand in a mapping in the place of a value.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mapping {
+    not: Option<OneOrMany<Term>>,
+    min: Option<u64>,
+    max: Option<u64>,
+}
+
+impl Mapping {
+    fn wanted<E: de::Error>(self) -> Result<Wanted, E> {
+        match self {
+            Self { not: Some(OneOrMany(terms)), min: None, max: None } => {
+                Ok(Wanted { terms, not: true })
+            }
+            Self { not: None, min, max } if min.is_some() || max.is_some() => {
+                let (min, max) = (min.unwrap_or(0), max.unwrap_or(u64::MAX));
+                if min > max {
+                    return Err(E::custom(format!(
+                        "expected min to be at most max, got {min} and {max}"
+                    )));
+                }
+                Ok(Wanted { terms: vec![Term::Within { min, max }], not: false })
+            }
+            _ => Err(E::custom("expected either `not`, or `min` and `max`")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Term {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wanted = deserializer.deserialize_any(Shape { of_terms: false })?;
+        match (wanted.terms.into_iter().next(), wanted.not) {
+            (Some(term), false) => Ok(term),
+            _ => Err(de::Error::custom("expected `not` around the whole list of values")),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Wanted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Terms {
-            not: Option<OneOrMany<Scalar>>,
-            min: Option<u64>,
-            max: Option<u64>,
+        deserializer.deserialize_any(Shape { of_terms: true })
+    }
+}
+
+/// A term, or where there may be several what is wanted.
+struct Shape {
+    of_terms: bool,
+}
+
+impl<'de> Visitor<'de> for Shape {
+    type Value = Wanted;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.of_terms {
+            "a value, a list of values, `{not: ...}` or `{min: ..., max: ...}`"
+        } else {
+            "a value or `{min: ..., max: ...}`"
+        })
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Wanted, E> {
+        Ok(Wanted { terms: vec![Term::Text(text.to_owned())], not: false })
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Wanted, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Wanted, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Wanted, E> {
+        self.visit_str(&truth.to_string())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Wanted, A::Error> {
+        if !self.of_terms {
+            return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
         }
+        let terms = Deserialize::deserialize(value::SeqAccessDeserializer::new(seq))?;
+        Ok(Wanted { terms, not: false })
+    }
 
-        struct Shape;
-
-        impl<'de> Visitor<'de> for Shape {
-            type Value = Wanted;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value, a list of values, `{not: ...}` or `{min: ..., max: ...}`")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Wanted, E> {
-                Ok(Wanted::Any(vec![text.to_owned()]))
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Wanted, E> {
-                Ok(Wanted::Any(vec![number.to_string()]))
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Wanted, E> {
-                Ok(Wanted::Any(vec![number.to_string()]))
-            }
-
-            fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Wanted, E> {
-                Ok(Wanted::Any(vec![truth.to_string()]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Wanted, A::Error> {
-                let values: Vec<Scalar> =
-                    Deserialize::deserialize(value::SeqAccessDeserializer::new(seq))?;
-                Ok(Wanted::Any(texts(values)))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Wanted, A::Error> {
-                let terms = Terms::deserialize(value::MapAccessDeserializer::new(map))?;
-                match terms {
-                    Terms { not: Some(OneOrMany(values)), min: None, max: None } => {
-                        Ok(Wanted::Not(texts(values)))
-                    }
-                    Terms { not: None, min, max } if min.is_some() || max.is_some() => {
-                        Ok(Wanted::Within { min: min.unwrap_or(0), max: max.unwrap_or(u64::MAX) })
-                    }
-                    _ => Err(de::Error::custom("expected either `not`, or `min` and `max`")),
-                }
-            }
-        }
-
-        fn texts(values: Vec<Scalar>) -> Vec<String> {
-            values.into_iter().map(|Scalar(text)| text).collect()
-        }
-
-        deserializer.deserialize_any(Shape)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Wanted, A::Error> {
+        Mapping::deserialize(value::MapAccessDeserializer::new(map))?.wanted()
     }
 }

@@ -265,3 +265,90 @@ fn what_does_not_come_in_time_fires_once() {
         "rule 9 fires when nothing comes",
     );
 }
+
+/// A rule with these conditions on the shop's failures, and whether it fires for each line (time and address).
+fn when(when: &str, lines: &[(&str, &str, bool)]) {
+    let mut mine = format!(
+        "pack: mine\nformat: syslog\nrules:\n  - {{id: 9, level: 3, after: 1, when: {{{when}}}, description: d}}\n\
+         tests:\n"
+    );
+    for (time, from, fires) in lines {
+        let rules = if *fires { "1, 9" } else { "1" };
+        mine += &format!(
+            "  - {{line: '{time}Z web1 shop[1]: login failed for root from {from}', expect: {{rules: [{rules}]}}}}\n"
+        );
+    }
+    passes(&[SHOP, &mine]);
+}
+
+const ONE: &str = "198.51.100.7";
+
+#[test]
+fn a_rule_asks_for_the_time_of_day_and_the_day_of_the_week() {
+    // The 21st is a Saturday.
+    let night = [
+        ("2026-11-23T21:59:59", ONE, false),
+        ("2026-11-23T22:00:00", ONE, true),
+        ("2026-11-24T05:59:59", ONE, true),
+        ("2026-11-24T06:00:00", ONE, false),
+    ];
+    when(r#"time: "22:00-06:00""#, &night);
+    when("time: 22:00-06:00", &night);
+    when("time: [22:00-24:00, 0:00-06:00]", &night);
+    when("time: {not: 06:00-22:00}", &night);
+    let weekend = [
+        ("2026-11-20T23:59:59", ONE, false),
+        ("2026-11-21T00:00:00", ONE, true),
+        ("2026-11-22T23:59:59", ONE, true),
+        ("2026-11-23T00:00:00", ONE, false),
+    ];
+    when("weekday: [sat, sun]", &weekend);
+    when("weekday: {not: mon-fri}", &weekend);
+    let mine = |when: &str| {
+        format!(
+            "pack: m\nformat: syslog\nrules:\n  - {{id: 9, level: 3, after: 1, when: {{{when}}}, description: d}}\n"
+        )
+    };
+    refused(
+        &mine("time: night"),
+        "1.yaml:4:5: expected a time of day as `22:00-06:00`, got `night`",
+    );
+    refused(&mine("time: {min: 1}"), "`time` has no `min` and `max`");
+    refused(&mine("weekday: su"), "expected a day of the week as `sat`, or `mon-fri`, got `su`");
+    refused(&mine("user: [a, [b]]"), "1.yaml:4");
+    refused(&mine("user: {min: 4, max: 2}"), "expected min to be at most max, got 4 and 2");
+}
+
+#[test]
+fn a_rule_asks_for_the_program_and_for_networks() {
+    let noon = "2026-11-23T12:00:00";
+    when("program: shop", &[(noon, ONE, true)]);
+    when("program: [a, b]", &[(noon, ONE, false)]);
+    when("program: {not: [a, b]}", &[(noon, ONE, true)]);
+    let nets = [(noon, ONE, true), (noon, "2001:db8::1", true), (noon, "203.0.113.9", false)];
+    when("src: [198.51.100.0/24, '2001:db8::/32']", &nets);
+    when("src: {not: 203.0.113.0/25}", &nets);
+}
+
+#[test]
+fn a_rule_asks_for_several_ranges() {
+    let pack = "
+pack: mine
+format: syslog
+programs: [web]
+events:
+  answer:
+    pattern: '^answer (?<status>{number}) to (?<src>{ip})$'
+rules:
+  - {id: 9, level: 3, event: answer, when: {status: [404, {min: 1, max: 5}, {min: 500}]}, description: d}
+  - {id: 10, level: 3, event: answer, when: {status: {not: [404, {max: 5}, {min: 500}]}}, description: d}
+tests:
+";
+    let test = |status: u16, rule: u8| {
+        format!(
+            "  - {{line: 'Nov 23 10:00:00 web1 web: answer {status} to {ONE}', expect: {{rules: [{rule}]}}}}\n"
+        )
+    };
+    let tests = [test(1, 9), test(5, 9), test(6, 10), test(404, 9), test(499, 10), test(500, 9)];
+    passes(&[&format!("{pack}{}", tests.concat())]);
+}
