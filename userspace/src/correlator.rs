@@ -57,7 +57,7 @@ use self::plan::{GroupKind, Plan};
 use self::table::Table;
 use self::track::Evidence;
 use crate::event::{Alert, Event, Offence, RuleHead, Target, Timestamp, Value, Withheld};
-use crate::rules::RuleSet;
+use crate::rules::{Lists, RuleSet};
 
 /// How much may be remembered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -138,6 +138,8 @@ pub struct Correlator {
     begun: bool,
     /// Where days begin.
     zone: TimeZone,
+    /// What lists hold.
+    lists: Lists,
     ipv6_prefix: u8,
 }
 
@@ -157,6 +159,7 @@ impl Correlator {
             absences: Absences::default(),
             begun: false,
             zone: TimeZone::UTC,
+            lists: Lists::new(),
             ipv6_prefix,
         }
     }
@@ -164,6 +167,11 @@ impl Correlator {
     /// Conditions on the time of day are about this zone; about UTC unless said.
     pub fn set_zone(&mut self, zone: TimeZone) {
         self.zone = zone;
+    }
+
+    /// What the lists of the rules hold, in order; until it is said nobody knows.
+    pub fn set_lists(&mut self, lists: Lists) {
+        self.lists = lists;
     }
 
     /// Takes other rules, and keeps scores and the windows of rules (by id) that are still there.
@@ -178,6 +186,8 @@ impl Correlator {
         self.table.set_horizon(plan.horizon());
         self.held = Held::new(plan.rules());
         self.plan = plan;
+        // Their order may be another one.
+        self.lists.clear();
     }
 
     /// It is `now`: what was to come before, and didn't. Whoever feeds lines tells the time before each, or
@@ -265,6 +275,7 @@ impl Correlator {
             event,
             subject,
             zone: &self.zone,
+            lists: &self.lists,
             evidence: match offence {
                 Offence { offender: Some(_), bar: None, .. } => Evidence::Bannable,
                 _ => Evidence::All,

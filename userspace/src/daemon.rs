@@ -47,7 +47,7 @@ use crate::engine::Engine;
 use crate::host::{self, HostError, Watch};
 use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy};
 use crate::policy::SuricataProof;
-use crate::rules::{PackErrors, Packs};
+use crate::rules::{ListWatch, PackErrors, Packs};
 use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
 use crate::store::{Retention, Store, StoreError, Writer};
 
@@ -173,6 +173,8 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let network = network::of(&facts, &config);
     let mut engine =
         Engine::new(packs, &config, network.clone(), proof).in_zone(TimeZone::system());
+    let lists = ListWatch::new(&engine.packs().rules().lists);
+    engine.set_lists(lists.lists());
     let interfaces = if config.interfaces.is_empty() {
         facts.default_interfaces
     } else {
@@ -215,6 +217,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         Surroundings::spawn(watch, network::partners(&config.mail), network, commands.clone());
     let pipeline = Pipeline::new(Parts {
         engine,
+        lists,
         enforcement,
         bans,
         sources,

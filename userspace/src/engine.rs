@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::correlator::{Correlator, Fired, Limits, Missed, Standing};
 use crate::event::{BanOrder, Event, Offence, Record, Target, Timestamp, Verdict};
 use crate::policy::{Network, Policy, SuricataProof};
-use crate::rules::Packs;
+use crate::rules::{Lists, Packs};
 
 /// Recognition, correlation and policy, with all their state.
 pub struct Engine {
@@ -60,6 +60,12 @@ impl Engine {
         self
     }
 
+    /// What the lists of the rules hold, in the order of [`crate::rules::RuleSet::lists`]; to be said again
+    /// after [`Self::reload`].
+    pub fn set_lists(&mut self, lists: Lists) {
+        self.correlator.set_lists(lists);
+    }
+
     /// Takes a decoded line through rules, correlator and policy. A ban that comes out is already
     /// counted as standing, and has consumed its evidence.
     pub fn step<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Outcome<'l> {
@@ -80,7 +86,7 @@ impl Engine {
         let offence = &outcome.offence;
         outcome.target = policy.subject(event, offence);
         let target = outcome.target;
-        let banned = target.is_some_and(|target| policy.is_banned(target, time));
+        let banned = target.is_some_and(|target| policy.has_ban(target, time));
         let allowed = correlator.counts_networks(event.kind.index)
             && offence.offender.is_some_and(|addr| policy.why_allowed(addr).is_some());
         let standing = Standing { banned, allowed };

@@ -35,7 +35,7 @@ mod sessions;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net};
 
 use self::allow::AllowList;
 pub use self::allow::Why;
@@ -64,8 +64,8 @@ pub struct Network {
     pub resolvers: Vec<IpAddr>,
     /// The mail relay's addresses, and whatever else Ravelin itself talks to.
     pub relays: Vec<IpAddr>,
-    /// IPv6 prefixes of its own links: neighbours there are banned one by one.
-    pub on_link: Vec<Ipv6Net>,
+    /// Prefixes of its own links: neighbours there are banned one by one.
+    pub on_link: Vec<IpNet>,
     /// Subnets of its containers and bridges.
     pub inside: Vec<IpNet>,
 }
@@ -81,7 +81,7 @@ pub struct Policy {
     /// What the allow list and `home` are made of.
     configured: Configured,
     home: Home,
-    on_link: Vec<Ipv6Net>,
+    on_link: Vec<IpNet>,
     proof: SuricataProof,
     record: Record,
     pace: Pace,
@@ -193,7 +193,7 @@ impl Policy {
     /// our own links shares that with us, and is its address alone.
     pub fn target(&self, offender: IpAddr) -> Target {
         match canonical(offender) {
-            IpAddr::V6(v6) if self.on_link.iter().any(|net| net.contains(&v6)) => {
+            addr @ IpAddr::V6(_) if self.on_link.iter().any(|net| net.contains(&addr)) => {
                 Target::of_address(offender)
             }
             _ => Target::of_offender(offender, self.ban.ipv6_prefix),
@@ -296,6 +296,11 @@ impl Policy {
         self.record.standing(target, None, time).is_some()
     }
 
+    /// Whether a ban of it stands, of whichever ports, or one of every port of a wider prefix.
+    pub fn has_ban(&self, target: Target, time: Timestamp) -> bool {
+        self.record.has_any(target, time)
+    }
+
     /// A ban of every port of a wider prefix that holds all of `target`: lifting its own wouldn't free it.
     pub fn wider_ban(&self, target: Target, time: Timestamp) -> Option<Target> {
         self.record.wider(target, None, time)
@@ -365,8 +370,8 @@ impl Policy {
         time: Timestamp,
         arrived: Timestamp,
     ) -> Option<Withheld> {
-        let on_link = |net: &Ipv6Net| {
-            let link = Target::from(IpNet::V6(*net));
+        let on_link = |net: &IpNet| {
+            let link = Target::from(*net);
             network.covers(link) || link.covers(network)
         };
         if self.allow.covers(network).is_some() {

@@ -16,7 +16,7 @@ use crate::event::Timestamp;
 use crate::format::{Decoder, Selection};
 use crate::host::{self, Facts};
 use crate::policy::SuricataProof;
-use crate::rules::Packs;
+use crate::rules::{ListWatch, Packs};
 use crate::source::{LineCap, WholeLines};
 
 /// The configuration, or what is wrong with it.
@@ -76,7 +76,13 @@ pub(super) fn engine(config: &Config, when: &When) -> anyhow::Result<Engine> {
     let network = daemon::network_of(&facts, config);
     let proof = SuricataProof::load(&config.suricata_rules)
         .unwrap_or_else(|_unreadable| SuricataProof::unknown());
-    Ok(Engine::new(Arc::new(packs), config, network, proof).in_zone(zone))
+    let lists = ListWatch::new(&packs.rules().lists);
+    for (_, error, _) in lists.troubles() {
+        tracing::warn!(%error, "Conditions on this list don't hold.");
+    }
+    let mut engine = Engine::new(Arc::new(packs), config, network, proof).in_zone(zone);
+    engine.set_lists(lists.lists());
+    Ok(engine)
 }
 
 /// A decoder for lines that come from no configured source, and the time at which they are read.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -11,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::owner::Owner;
 use crate::event::{Event, Prefixes, Target, Value};
-use crate::rules::{Asks, Condition, Key};
+use crate::rules::{Asks, Condition, Key, List};
 use crate::seeded::Seeded;
 
 /// A field by name, and where it was last found: the fields of one kind of event mostly stand in the
@@ -47,6 +48,8 @@ pub(super) struct Setting<'s> {
     pub(super) now: i64,
     /// Where days begin.
     pub(super) zone: &'s TimeZone,
+    /// By their places in the rule set.
+    pub(super) lists: &'s [Option<Arc<List>>],
 }
 
 impl Setting<'_> {
@@ -65,22 +68,20 @@ impl Test {
     pub(super) fn holds(&self, event: &Event<'_>, setting: Setting<'_>) -> bool {
         let met = match &self.condition.asks {
             Asks::Field { name, values } => {
-                values.meet(event.fields.get_hinted(name, &self.hint).as_ref())
+                let value = event.fields.get_hinted(name, &self.hint);
+                values.meet_with(value.as_ref(), setting.lists)
             }
             Asks::Program(values) => {
                 let program = event.program.map(|name| Value::Text(Cow::Borrowed(name)));
-                values.meet(program.as_ref())
+                values.meet_with(program.as_ref(), setting.lists)
             }
             Asks::Time(spans) => {
-                let Some(local) = setting.local() else { return false };
-                spans.iter().any(|span| span.contains(local.time()))
+                setting.local().map(|local| spans.iter().any(|span| span.contains(local.time())))
             }
-            Asks::Weekday(days) => {
-                let Some(local) = setting.local() else { return false };
-                days.contains(local.weekday())
-            }
+            Asks::Weekday(days) => setting.local().map(|local| days.contains(local.weekday())),
         };
-        self.condition.judge(met)
+        // What nobody can tell holds neither way.
+        met.is_some_and(|met| self.condition.judge(met))
     }
 }
 

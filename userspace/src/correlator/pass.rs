@@ -13,6 +13,7 @@ use super::plan::{Gate, GroupKind, Plan, RulePlan, Step};
 use super::table::{Slot, Table};
 use super::track::{Evidence, Firings, Tick};
 use crate::event::{Alert, Event, Offence};
+use crate::rules::List;
 
 /// Which rules' conditions hold for the event at hand, and how often.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub(super) struct Pass<'p, 'e, 'l> {
     pub(super) subject: Subject,
     /// Where days begin.
     pub(super) zone: &'p TimeZone,
+    /// What lists hold.
+    pub(super) lists: &'p [Option<Arc<List>>],
     pub(super) evidence: Evidence,
     /// Whether it adds to the subject's score.
     pub(super) scored: bool,
@@ -241,7 +244,7 @@ impl<'p> Pass<'p, '_, '_> {
             None => self.charge,
             Some(rules) => self.held.most(rules)?,
         };
-        let setting = Setting { now: self.now, zone: self.zone };
+        let setting = Setting { now: self.now, zone: self.zone, lists: self.lists };
         rule.when.iter().all(|test| test.holds(self.event, setting)).then_some(times)
     }
 

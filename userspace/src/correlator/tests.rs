@@ -42,7 +42,7 @@ fn window(count: u32, within: u64, same: &[Key]) -> Option<Window> {
 }
 
 fn set(rules: Vec<Rule>) -> RuleSet {
-    RuleSet { rules, by_event: Vec::new(), children: Vec::new() }
+    RuleSet { rules, by_event: Vec::new(), children: Vec::new(), lists: Vec::new() }
 }
 
 fn field(name: &str) -> Key {

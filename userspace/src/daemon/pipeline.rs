@@ -23,6 +23,7 @@ use crate::engine::Engine;
 use crate::event::{BanOrder, Line, Target, Timestamp, Verdict};
 use crate::format::Undecodable;
 use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
+use crate::rules::ListWatch;
 use crate::source::{Batch, Inbox, Loss, Received, Report};
 use crate::store::{self, Effect, Evidence};
 
@@ -69,6 +70,7 @@ impl Enforcement {
 /// What a pipeline is made of.
 pub(super) struct Parts {
     pub(super) engine: Engine,
+    pub(super) lists: ListWatch,
     pub(super) enforcement: Enforcement,
     /// Those that stand.
     pub(super) bans: HashMap<Target, BanOrder>,

@@ -140,6 +140,8 @@ impl Pipeline {
 
         let proof_known = !proof.is_unknown();
         self.parts.engine.reload(packs, &config, &network, proof);
+        self.parts.lists.follow(&self.parts.engine.packs().rules().lists);
+        self.parts.engine.set_lists(self.parts.lists.lists());
         match self.sync_allowed() {
             Ok(lifted) => changes
                 .extend(lifted.iter().map(|target| format!("the ban of {target} was lifted"))),

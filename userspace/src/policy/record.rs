@@ -95,6 +95,13 @@ impl Record {
         }
     }
 
+    /// Whether a ban stands at `time` that holds all of `target`: its own of any ports, or a wider one of
+    /// every port.
+    pub(super) fn has_any(&self, target: Target, time: Timestamp) -> bool {
+        self.targets.get(&target).is_some_and(|past| past.expires > time)
+            || self.wider(target, None, time).is_some()
+    }
+
     /// A ban of a wider prefix that stands at `time`, likewise.
     pub(super) fn wider(
         &self,

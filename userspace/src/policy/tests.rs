@@ -362,6 +362,10 @@ fn a_network_is_banned_unless_something_in_it_speaks_against_it() {
     }
     let link = judge(&mut policy(), "2001:db8:1:5::7", only);
     assert_eq!(link, Verdict::Withheld(Withheld::Private), "our own link is in it");
+    let of_v4 = Network { on_link: vec!["198.51.100.128/25".parse().unwrap()], ..network() };
+    let mut neighbour = Policy::new(&config(), &of_v4, SuricataProof::unknown());
+    let link = judge(&mut neighbour, "198.51.100.7", only);
+    assert_eq!(link, Verdict::Withheld(Withheld::Private), "so is one of IPv4");
     let wide = RuleHead { network: Some(crate::event::Prefixes { v4: 7, v6: 31 }), ..many.clone() };
     assert_eq!(judge(&mut policy(), THEM, &[wide]), Verdict::Withheld(Withheld::Ambiguous));
     let mut guarded = policy();
@@ -752,7 +756,7 @@ fn a_ban_of_ports_holds_back_no_ban_of_others() {
     assert_eq!(first.ports, mail.ports);
     policy.record(&first);
     assert_eq!(judge(&mut policy, &mail, 1), Verdict::Withheld(Withheld::Already));
-    assert!(!policy.is_banned(target(THEM), at(1)));
+    assert!(!policy.is_banned(target(THEM), at(1)) && policy.has_ban(target(THEM), at(1)));
 
     let second = banned(judge(&mut policy, &head(5720, 10), 2));
     assert_eq!((second.ports.clone(), second.offences), (None, 2));

@@ -4,11 +4,13 @@ mod clock;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 pub use self::clock::{DaySpan, Weekdays};
 use super::error::Problem;
+use super::list::List;
 use super::pack::yaml::{Term, Wanted};
 use crate::event::{Fields, Value, canonical};
 
@@ -47,6 +49,8 @@ pub struct Values {
     /// Both ends belong to it.
     ranges: Vec<(u64, u64)>,
     nets: Vec<IpNet>,
+    /// By their places in [`super::RuleSet::lists`].
+    lists: Vec<usize>,
 }
 
 impl Condition {
@@ -61,7 +65,8 @@ impl Condition {
     /// That a numeric field lies in a range, inclusive.
     #[cfg(test)]
     pub(crate) fn between(name: &str, min: u64, max: u64) -> Self {
-        let values = Values::new(&[Term::Within { min, max }]);
+        let ranges = vec![(min, max)];
+        let values = Values { ranges, ..Values::default() };
         Self { asks: Asks::Field { name: name.to_owned(), values }, not: false }
     }
 
@@ -73,15 +78,23 @@ impl Condition {
 
 impl Values {
     /// What a list of terms stands for.
-    fn new(terms: &[Term]) -> Self {
+    fn new(terms: &[Term], lists: Option<&ListNames>) -> Result<Self, Problem> {
         let mut values = Self::default();
         for term in terms {
             match term {
                 Term::Within { min, max } => values.ranges.push((*min, *max)),
                 Term::Text(text) => values.add(text),
+                Term::In(name) => {
+                    let lists = lists.ok_or(Problem::NotInEvent { key: "in" })?;
+                    let list = lists.get(name).ok_or_else(|| Problem::UnknownList {
+                        name: name.clone(),
+                        known: lists.keys().cloned().collect(),
+                    })?;
+                    values.lists.push(*list);
+                }
             }
         }
-        values
+        Ok(values)
     }
 
     fn add(&mut self, text: &str) {
@@ -92,7 +105,27 @@ impl Values {
         self.nets.extend(addr.or_else(|| text.parse().ok()));
     }
 
-    /// Whether this value is one of them.
+    /// Whether this value is one of them, or of a list's. `None`: a list that isn't known might have it.
+    pub fn meet_with(
+        &self,
+        value: Option<&Value<'_>>,
+        lists: &[Option<Arc<List>>],
+    ) -> Option<bool> {
+        if self.meet(value) {
+            return Some(true);
+        }
+        let mut known = true;
+        for list in &self.lists {
+            match lists.get(*list).and_then(Option::as_ref).filter(|list| !list.is_empty()) {
+                Some(list) if value.is_some_and(|value| list.contains(value)) => return Some(true),
+                Some(_) => {}
+                None => known = false,
+            }
+        }
+        known.then_some(false)
+    }
+
+    /// Whether this value is one of them, lists left aside.
     pub fn meet(&self, value: Option<&Value<'_>>) -> bool {
         match value {
             None => false,
@@ -114,21 +147,26 @@ impl Values {
     }
 }
 
+/// The lists of all packs: name and place.
+pub(super) type ListNames = BTreeMap<String, usize>;
+
 /// Compiles a `when` about events with these fields. What isn't one of them is left out, for the caller to
-/// complain about, but for what every line has.
+/// complain about, but for what every line has. Without `lists` it is an event's, and can ask for fields
+/// alone.
 pub(super) fn compile(
     when: &BTreeMap<String, Wanted>,
     fields: &BTreeSet<String>,
+    lists: Option<&ListNames>,
 ) -> Result<Vec<Condition>, Problem> {
     let known = when.iter().filter(|(name, _)| fields.contains(*name) || is_lines_own(name));
     let conditions = known.map(|(name, Wanted { terms, not })| {
         let asks = match name.as_str() {
             _ if fields.contains(name) => {
-                Asks::Field { name: name.clone(), values: Values::new(terms) }
+                Asks::Field { name: name.clone(), values: Values::new(terms, lists)? }
             }
             TIME => Asks::Time(clock::spans(terms)?),
             WEEKDAY => Asks::Weekday(clock::weekdays(terms)?),
-            _ => Asks::Program(Values::new(terms)),
+            _ => Asks::Program(Values::new(terms, lists)?),
         };
         Ok(Condition { asks, not: *not })
     });
@@ -166,7 +204,7 @@ mod tests {
     fn values(terms: &[&str], ranges: &[(u64, u64)]) -> Values {
         let texts = terms.iter().map(|text| Term::Text((*text).to_owned()));
         let ranges = ranges.iter().map(|&(min, max)| Term::Within { min, max });
-        Values::new(&texts.chain(ranges).collect::<Vec<_>>())
+        Values::new(&texts.chain(ranges).collect::<Vec<_>>(), None).unwrap()
     }
 
     #[test]

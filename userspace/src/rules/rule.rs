@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::condition::Condition;
+use super::list::ListSource;
 use crate::event::{Prefixes, RuleHead};
 
 /// All rules of all packs, with the ways from an event to the rules that listen to it.
@@ -15,6 +16,8 @@ pub struct RuleSet {
     pub by_event: Vec<Vec<usize>>,
     /// By rule: rules with [`Trigger::After`] it.
     pub children: Vec<Vec<usize>>,
+    /// What conditions ask for by its place here.
+    pub lists: Vec<ListSource>,
 }
 
 /// One rule.

@@ -202,7 +202,7 @@ fn conditions(
 ) -> Vec<Condition> {
     let mut when = event.value.when.clone();
     when.retain(|field, _| fields.contains(field));
-    condition::compile(&when, fields).unwrap_or_else(|problem| {
+    condition::compile(&when, fields, None).unwrap_or_else(|problem| {
         complaints.add(text, event.referenced, problem);
         Vec::new()
     })

@@ -65,7 +65,7 @@ pub(super) fn spans(terms: &[Term]) -> Result<Vec<DaySpan>, Problem> {
         Term::Text(text) => {
             DaySpan::parse(text).ok_or_else(|| Problem::BadTime { text: text.clone() })
         }
-        Term::Within { .. } => Err(Problem::NoRange { key: "time" }),
+        Term::Within { .. } | Term::In(_) => Err(Problem::NoRange { key: "time" }),
     });
     spans.collect()
 }

@@ -44,10 +44,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
                 Vec::deserialize(value::SeqAccessDeserializer::new(seq)).map(OneOrMany)
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                one(value::MapAccessDeserializer::new(map))
-            }
         }
 
         fn one<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
@@ -164,29 +160,45 @@ pub(in crate::rules) struct Wanted {
     pub(in crate::rules) not: bool,
 }
 
-/// `x`, or `{min: 1, max: 3}`.
+/// `x`, `{min: 1, max: 3}`, or `{in: NAME}`.
 #[derive(Clone, Debug)]
 pub(in crate::rules) enum Term {
     Text(String),
     Within { min: u64, max: u64 },
+    In(String),
 }
 
 /// What can stand in a mapping in the place of a value.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mapping {
-    not: Option<OneOrMany<Term>>,
+    not: Option<Wanted>,
+    #[serde(rename = "in")]
+    listed: Option<OneOrMany<String>>,
+    not_in: Option<OneOrMany<String>>,
     min: Option<u64>,
     max: Option<u64>,
 }
 
 impl Mapping {
     fn wanted<E: de::Error>(self) -> Result<Wanted, E> {
+        let lists = |OneOrMany(names): OneOrMany<String>| names.into_iter().map(Term::In).collect();
         match self {
-            Self { not: Some(OneOrMany(terms)), min: None, max: None } => {
-                Ok(Wanted { terms, not: true })
+            Self { not: Some(wanted), listed: None, not_in: None, min: None, max: None } => {
+                if wanted.not {
+                    return Err(E::custom("expected values in `not`, got another `not`"));
+                }
+                Ok(Wanted { not: true, ..wanted })
             }
-            Self { not: None, min, max } if min.is_some() || max.is_some() => {
+            Self { listed: Some(names), not: None, not_in: None, min: None, max: None } => {
+                Ok(Wanted { terms: lists(names), not: false })
+            }
+            Self { not_in: Some(names), not: None, listed: None, min: None, max: None } => {
+                Ok(Wanted { terms: lists(names), not: true })
+            }
+            Self { not: None, listed: None, not_in: None, min, max }
+                if min.is_some() || max.is_some() =>
+            {
                 let (min, max) = (min.unwrap_or(0), max.unwrap_or(u64::MAX));
                 if min > max {
                     return Err(E::custom(format!(
@@ -195,40 +207,43 @@ impl Mapping {
                 }
                 Ok(Wanted { terms: vec![Term::Within { min, max }], not: false })
             }
-            _ => Err(E::custom("expected either `not`, or `min` and `max`")),
+            _ => Err(E::custom("expected one of `not`, `in`, `not_in`, or `min` and `max`")),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Term {
+/// An element of a list of values.
+struct Element(Vec<Term>);
+
+impl<'de> Deserialize<'de> for Element {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wanted = deserializer.deserialize_any(Shape { of_terms: false })?;
-        match (wanted.terms.into_iter().next(), wanted.not) {
-            (Some(term), false) => Ok(term),
-            _ => Err(de::Error::custom("expected `not` around the whole list of values")),
+        let Wanted { terms, not } = deserializer.deserialize_any(Shape { may_be_list: false })?;
+        if not {
+            return Err(de::Error::custom("expected `not` around the whole list of values"));
         }
+        Ok(Self(terms))
     }
 }
 
 impl<'de> Deserialize<'de> for Wanted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Shape { of_terms: true })
+        deserializer.deserialize_any(Shape { may_be_list: true })
     }
 }
 
-/// A term, or where there may be several what is wanted.
+/// A value, or also a list of them.
 struct Shape {
-    of_terms: bool,
+    may_be_list: bool,
 }
 
 impl<'de> Visitor<'de> for Shape {
     type Value = Wanted;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.of_terms {
-            "a value, a list of values, `{not: ...}` or `{min: ..., max: ...}`"
+        f.write_str(if self.may_be_list {
+            "a value, a list of values, `{not: ...}`, `{in: ...}` or `{min: ..., max: ...}`"
         } else {
-            "a value or `{min: ..., max: ...}`"
+            "a value, `{in: ...}` or `{min: ..., max: ...}`"
         })
     }
 
@@ -249,10 +264,12 @@ impl<'de> Visitor<'de> for Shape {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Wanted, A::Error> {
-        if !self.of_terms {
+        if !self.may_be_list {
             return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
         }
-        let terms = Deserialize::deserialize(value::SeqAccessDeserializer::new(seq))?;
+        let elements: Vec<Element> =
+            Deserialize::deserialize(value::SeqAccessDeserializer::new(seq))?;
+        let terms = elements.into_iter().flat_map(|Element(terms)| terms).collect();
         Ok(Wanted { terms, not: false })
     }
 

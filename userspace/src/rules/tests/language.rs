@@ -313,7 +313,7 @@ fn a_rule_asks_for_the_time_of_day_and_the_day_of_the_week() {
         &mine("time: night"),
         "1.yaml:4:5: expected a time of day as `22:00-06:00`, got `night`",
     );
-    refused(&mine("time: {min: 1}"), "`time` has no `min` and `max`");
+    refused(&mine("time: {min: 1}"), "`time` has no `min`, `max` and `in`");
     refused(&mine("weekday: su"), "expected a day of the week as `sat`, or `mon-fri`, got `su`");
     refused(&mine("user: [a, [b]]"), "1.yaml:4");
     refused(&mine("user: {min: 4, max: 2}"), "expected min to be at most max, got 4 and 2");
@@ -351,4 +351,58 @@ tests:
     };
     let tests = [test(1, 9), test(5, 9), test(6, 10), test(404, 9), test(499, 10), test(500, 9)];
     passes(&[&format!("{pack}{}", tests.concat())]);
+}
+
+#[test]
+fn a_rule_asks_for_lists_that_only_hold_once_they_are_known() {
+    let pack = "
+pack: mine
+format: syslog
+lists: {vips: /etc/ravelin/lists/vips.txt, nets: /etc/ravelin/lists/nets.txt}
+rules:
+  - {id: 10, level: 3, after: 1, when: {user: {in: vips}}, description: d}
+  - {id: 11, level: 3, after: 1, when: {user: {not_in: vips}}, description: d}
+  - {id: 12, level: 3, after: 1, when: {src: {not: {in: [vips, nets]}}}, description: d}
+  - {id: 13, level: 3, after: 1, when: {user: [root, {in: vips}]}, description: d}
+  - {id: 14, level: 3, inherit: 10, when: {src: {in: nets}}, description: d}
+tests:
+";
+    let test = |lists: &str, rules: &str| {
+        let line = failed(0, ONE);
+        format!("  - {{line: '{line}', lists: {lists}, expect: {{rules: [1, {rules}]}}}}\n")
+    };
+    let tests = [
+        test("{vips: [root], nets: [198.51.100.0/24]}", "10, 13, 14"),
+        test("{vips: [bob], nets: [203.0.113.9]}", "11, 12, 13"),
+        test("{vips: [bob], nets: ['# none']}", "11, 13"),
+        test("{vips: []}", "13"),
+        test("{nets: [198.51.100.7]}", "13, 14"),
+        test("{}", "13"),
+    ];
+    passes(&[SHOP, &format!("{pack}{}", tests.concat())]);
+    let mine = |lists: &str, when: &str| {
+        format!(
+            "pack: m\nformat: syslog\nlists: {lists}\nrules:\n  - {{id: 9, level: 3, after: 1, when: {{{when}}}, \
+             description: d}}\ntests:\n  - {{line: 'x', lists: {{a: [10.0.0.0/99], b: []}}, expect: {{}}}}\n"
+        )
+    };
+    refused(
+        &mine("{vips: /x}", "user: {in: vip}"),
+        "1.yaml:5:5: no pack has a list `vip`; did you mean `vips`?",
+    );
+    refused(&mine("{vips: x}", "user: x"), "1.yaml:3:15: expected the full path of a file");
+    refused(&mine("{V: /x}", "user: x"), "expected a name of a-z");
+    refused(&mine("{vips: /x}", "user: {in: vips, min: 1}"), "expected one of `not`, `in`");
+    refused(&mine("{vips: /x}", "time: {in: vips}"), "`time` has no `min`, `max` and `in`");
+    refused(&mine("{a: /x}", "user: x"), "no pack has a list `b`");
+    refused(&mine("{a: /x, b: /y}", "user: x"), "a:1: expected a name, an address or a network");
+    let other = "pack: other\nformat: syslog\nlists: {vips: /y}\n";
+    let got = differences(&[other, &mine("{vips: /x}", "user: x")]).join("\n");
+    assert!(
+        got.contains("there is a list `vips` of another file already, at 0.yaml:3:15"),
+        "{got}"
+    );
+    let event = SHOP.replace("    proven: true", "    when: {user: {in: vips}}");
+    let got = differences(&[&event]).join("\n");
+    assert!(got.contains("`in` is for the `when` of rules"), "{got}");
 }
