@@ -231,4 +231,30 @@ rules:
             assert_eq!(!outcome.fired.alerts.is_empty(), fires, "{zone}");
         }
     }
+
+    #[test]
+    fn a_front_is_banned_for_its_ssh_and_never_for_its_clients() {
+        let packs = Arc::new(Packs::load(true, &[]).unwrap());
+        let front: ipnet::IpNet = "198.51.100.7/32".parse().unwrap();
+        let banned = |fronts: &[ipnet::IpNet], format, line: &dyn Fn(usize) -> String| {
+            let config = Config { fronts: fronts.to_vec(), ..Config::default() };
+            let proof = SuricataProof::unknown();
+            let mut engine = Engine::new(Arc::clone(&packs), &config, Network::default(), proof);
+            let mut decoder = Decoder::new(Selection::Only(format), TimeZone::UTC);
+            (0..60).any(|second| {
+                let line = line(second);
+                let line = Line { bytes: line.as_bytes(), arrived: Timestamp::now() };
+                let record = decoder.decode(line).unwrap();
+                let time = record.time.unwrap();
+                matches!(engine.step(&record, time).verdict, Verdict::Ban(_))
+            })
+        };
+        let scan = |second: usize| {
+            let time = format!("23/Nov/2026:10:00:{second:02} +0000");
+            format!("198.51.100.7 - - [{time}] \"GET /.env HTTP/1.1\" 404 196 \"-\" \"curl\"")
+        };
+        assert!(banned(&[], Format::Plain, &scan));
+        assert!(!banned(&[front], Format::Plain, &scan));
+        assert!(banned(&[front], Format::Syslog, &guess));
+    }
 }

@@ -135,6 +135,8 @@ pub struct EventKind {
     pub attempt: bool,
     /// A success: blames nobody, its address is no offender.
     pub success: bool,
+    /// It came by HTTP: where a load balancer or CDN brought it, the address is theirs.
+    pub web: bool,
 }
 
 /// A field's value.
@@ -215,12 +217,14 @@ pub enum Withheld {
     Rate,
     /// An authenticated SSH session from it lives.
     LiveSession,
+    /// It carries many clients (`fronts`), and the evidence may be one of theirs.
+    Front,
     /// Mode observe.
     Observe,
 }
 
 impl Withheld {
-    /// The contract's word for it.
+    /// The contract's word for it, and `front`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
@@ -231,6 +235,7 @@ impl Withheld {
             Self::Already => "already",
             Self::Rate => "rate",
             Self::LiveSession => "live-session",
+            Self::Front => "front",
             Self::Observe => "observe",
         }
     }

@@ -10,7 +10,7 @@
 //! all. Where a ban is called for and none comes, the first of these is why:
 //!
 //! 1. `allowed`: nothing else would ever matter
-//! 2. `outbound`, `ambiguous`, `unproven`, `live-session`: what speaks against this event
+//! 2. `outbound`, `ambiguous`, `front`, `unproven`, `live-session`: what speaks against this event
 //! 3. `unproven`, `observe`: the event is good, but the count or score isn't without evidence that may
 //!    not ban, or the rule is in a pack in mode observe
 //! 4. `private`
@@ -20,8 +20,8 @@
 //! 7. `rate`: last, so that only bans that would be made use it up
 //!
 //! A rule with `ban: prefix` is about the offender's network, after `private`: `allowed` where all of it
-//! is, `live-session` where one comes from anywhere in it, `private` where our own link is in it. What
-//! else fired may then still ban the offender alone.
+//! is, `live-session` where one comes from anywhere in it, `private` where our own link is in it, `front`
+//! where one of those is. What else fired may then still ban the offender alone.
 #![forbid(unsafe_code)]
 
 mod allow;
@@ -39,7 +39,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use self::allow::AllowList;
 pub use self::allow::Why;
-use self::attribution::{Attribution, Home};
+use self::attribution::{Attribution, Fronts, Home};
 pub use self::by_hand::{AllowEntry, DisallowRefusal, HandRefusal};
 use self::pace::Pace;
 pub use self::proof::{ProofError, SuricataProof};
@@ -81,6 +81,7 @@ pub struct Policy {
     /// What the allow list and `home` are made of.
     configured: Configured,
     home: Home,
+    fronts: Fronts,
     on_link: Vec<IpNet>,
     proof: SuricataProof,
     record: Record,
@@ -97,6 +98,7 @@ impl Policy {
             by_hand: BTreeMap::new(),
             configured: Configured::of(config, network),
             home: Home::new(&config.home, network),
+            fronts: Fronts::new(&config.fronts, config.ban.ipv6_prefix),
             on_link: network.on_link.clone(),
             proof,
             record: Record::new(config.ban.forget_after, remembered(&config.ban)),
@@ -115,6 +117,7 @@ impl Policy {
         self.record.configure(config.ban.forget_after, remembered(&config.ban));
         self.pace.configure(config.ban.max_per_minute);
         self.ban = config.ban.clone();
+        self.fronts = Fronts::new(&config.fronts, config.ban.ipv6_prefix);
     }
 
     /// Takes what has changed about the host; says whether anything that matters did.
@@ -136,7 +139,8 @@ impl Policy {
 
     /// Whose deed an event is.
     pub fn attribute(&self, event: &Event<'_>) -> Offence {
-        Attribution { home: &self.home, proof: &self.proof, ban: &self.ban }.of(event)
+        let Self { home, fronts, proof, ban, .. } = self;
+        Attribution { home, fronts, proof, ban }.of(event)
     }
 
     /// Takes note of what an event says about SSH sessions; an offence that is a login attempt from where
@@ -383,6 +387,8 @@ impl Policy {
         } else if self.on_link.iter().any(on_link) {
             // Our own link's neighbours are banned one by one.
             Some(Withheld::Private)
+        } else if self.fronts.touch(network) {
+            Some(Withheld::Front)
         } else {
             None
         }

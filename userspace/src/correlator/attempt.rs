@@ -171,6 +171,7 @@ mod tests {
             proven: true,
             attempt,
             success: false,
+            web: false,
         }
     }
 

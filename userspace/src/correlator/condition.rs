@@ -277,6 +277,7 @@ mod tests {
             proven: true,
             attempt: false,
             success: false,
+            web: false,
         }
     }
 

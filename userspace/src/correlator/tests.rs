@@ -149,6 +149,7 @@ impl Bench {
                 proven: true,
                 attempt: index != 3,
                 success: index == 1,
+                web: false,
             })
             .collect();
         Self { correlator, kinds }

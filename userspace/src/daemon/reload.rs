@@ -223,6 +223,7 @@ fn config_changes(old: &Config, new: &Config) -> Vec<String> {
     tell("interfaces", list(old.interfaces.iter().cloned()), list(new.interfaces.iter().cloned()));
     tell("home", nets(&old.home), nets(&new.home));
     tell("allow", nets(&old.allow), nets(&new.allow));
+    tell("fronts", nets(&old.fronts), nets(&new.fronts));
     tell(
         "suricata_rules",
         old.suricata_rules.display().to_string(),

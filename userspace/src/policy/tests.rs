@@ -28,6 +28,7 @@ fn config() -> Config {
         sources: None,
         home: vec!["203.0.113.0/24".parse().unwrap()],
         allow: vec!["192.0.2.0/24".parse().unwrap()],
+        fronts: Vec::new(),
         ban: BanConfig {
             level: 9,
             score: 100.0,
@@ -165,7 +166,15 @@ fn attribute(policy: &Policy, alert: &SuricataAlert<'_>) -> Offence {
 }
 
 fn kind(proven: bool, success: bool) -> EventKind {
-    EventKind { index: 0, name: "e".into(), pack: "p".into(), proven, attempt: false, success }
+    EventKind {
+        index: 0,
+        name: "e".into(),
+        pack: "p".into(),
+        proven,
+        attempt: false,
+        success,
+        web: false,
+    }
 }
 
 #[test]
@@ -242,6 +251,62 @@ fn an_address_from_a_header_is_never_banned() {
         let offence = attribute(&policy, &alert);
         assert_eq!((offence.offender, offence.bar), (Some(addr("198.51.100.99")), bar));
         assert_eq!(offence.proven, bar != Some(Withheld::Ambiguous));
+    }
+}
+
+/// A front of each family.
+fn behind_fronts() -> Policy {
+    policy_of(|config| {
+        config.fronts = vec!["198.51.100.7".parse().unwrap(), "2001:db8:7::7".parse().unwrap()]
+            .into_iter()
+            .map(|addr: IpAddr| addr.into())
+            .collect();
+    })
+}
+
+#[test]
+fn what_a_front_brings_by_http_never_bans_it_and_ssh_does() {
+    let policy = behind_fronts();
+    for (who, app_proto, bar) in [
+        ("198.51.100.7", Some("http"), Some(Withheld::Front)),
+        ("198.51.100.7", Some("tls"), Some(Withheld::Front)),
+        ("198.51.100.7", None, Some(Withheld::Front)),
+        ("198.51.100.7", Some("ssh"), None),
+        ("198.51.100.8", Some("http"), None),
+        // A ban of it would be one of the front's /64.
+        ("2001:db8:7::8", Some("http"), Some(Withheld::Front)),
+        ("2001:db8:7:1::8", Some("http"), None),
+    ] {
+        let mut alert = suricata("TCP", (who, 4_000), (HOME, 80));
+        alert.eve = Some(eve(app_proto, who, HOME));
+        let offence = attribute(&policy, &alert);
+        assert_eq!((offence.offender, offence.bar), (Some(addr(who)), bar), "{who} {app_proto:?}");
+    }
+    let fast = suricata("TCP", ("198.51.100.7", 4_000), (HOME, 80));
+    assert_eq!(attribute(&policy, &fast).bar, Some(Withheld::Front), "fast.log doesn't tell");
+    for (web, bar) in [(true, Some(Withheld::Front)), (false, None)] {
+        let kind = EventKind { web, ..kind(true, false) };
+        let event = Event {
+            kind: &kind,
+            fields: crate::event::Fields::default(),
+            program: None,
+            pid: None,
+            repeated: 1,
+            address: Blame::Address(addr("198.51.100.7")),
+            suricata: None,
+        };
+        assert_eq!(policy.attribute(&event).bar, bar);
+    }
+}
+
+#[test]
+fn no_network_with_a_front_in_it_is_banned() {
+    let prefixes = crate::event::Prefixes { v4: 24, v6: 48 };
+    let many = RuleHead { ban: Some(true), network: Some(prefixes), ..head(1, 12) };
+    let mut policy = behind_fronts();
+    for who in ["198.51.100.9", "2001:db8:7:1::9"] {
+        let verdict = policy.judge(&by(who), &fired(std::slice::from_ref(&many)), at(10), at(10));
+        assert_eq!(verdict, Verdict::Withheld(Withheld::Front), "{who}");
     }
 }
 
@@ -695,6 +760,7 @@ fn kind_of(pack: &str, name: &str, success: bool) -> EventKind {
         proven: true,
         attempt: !success,
         success,
+        web: false,
     }
 }
 

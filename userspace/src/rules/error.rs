@@ -187,7 +187,7 @@ pub enum Problem {
     },
     /// No program writes these lines.
     #[error(
-        "`{key}` makes no sense in a pack of format {format}, whose lines name no program: remove it"
+        "`{key}` makes no sense in a pack of format {format}, whose lines are all alike in that: remove it"
     )]
     OnlyForSyslog {
         /// As written.

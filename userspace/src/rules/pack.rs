@@ -21,6 +21,8 @@ pub(super) struct RawPack {
     pub(super) pack: Spanned<String>,
     pub(super) format: Spanned<PackFormat>,
     pub(super) programs: Option<Spanned<Vec<String>>>,
+    /// Its lines are about what came by HTTP.
+    pub(super) web: Option<Spanned<bool>>,
     #[serde(default)]
     pub(super) mode: PackMode,
     #[serde(default)]

@@ -34,6 +34,8 @@ impl Events {
     /// Numbers the events of a pack and compiles what recognises them.
     pub(super) fn add_pack(&mut self, text: &Text<'_>, raw: &RawPack, complaints: &mut Complaints) {
         let suricata = raw.format.value == PackFormat::Suricata;
+        let plain = raw.format.value == PackFormat::Plain;
+        let web = plain || raw.web.as_ref().is_some_and(|web| web.value);
         let mut patterns = Vec::new();
         for (name, event) in &raw.events.0 {
             if !is_name(name) {
@@ -48,6 +50,7 @@ impl Events {
                 proven,
                 attempt,
                 success,
+                web,
             });
             self.names.insert((raw.pack.value.clone(), name.clone()), index);
             let errors = complaints.errors.len();
@@ -67,11 +70,11 @@ impl Events {
             }
             self.facts.push(Facts { suricata, fields, complete });
         }
-        let plain = raw.format.value == PackFormat::Plain;
-        if let Some(programs) = raw.programs.as_ref().filter(|_| suricata || plain) {
+        let programs = raw.programs.as_ref().map(|programs| ("programs", programs.referenced));
+        let said = raw.web.as_ref().map(|web| ("web", web.referenced));
+        for (key, at) in programs.into_iter().chain(said).filter(|_| suricata || plain) {
             let format = if plain { "plain" } else { "suricata" };
-            let problem = Problem::OnlyForSyslog { key: "programs", format };
-            complaints.add(text, programs.referenced, problem);
+            complaints.add(text, at, Problem::OnlyForSyslog { key, format });
         }
         if suricata {
             return;
