@@ -18,6 +18,7 @@ mod reconcile;
 mod reload;
 mod sources;
 mod surroundings;
+mod suspects;
 mod telling;
 mod upkeep;
 mod vigilance;

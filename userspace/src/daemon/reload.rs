@@ -142,6 +142,9 @@ impl Pipeline {
         self.parts.engine.reload(packs, &config, &network, proof);
         self.parts.lists.follow(&self.parts.engine.packs().rules().lists);
         self.parts.engine.set_lists(self.parts.lists.lists());
+        // Whoever is a suspect still will be one again.
+        self.suspects.clear();
+        self.parts.health.clear_unless("front-suspected", |_| false);
         match self.sync_allowed() {
             Ok(lifted) => changes
                 .extend(lifted.iter().map(|target| format!("the ban of {target} was lifted"))),
