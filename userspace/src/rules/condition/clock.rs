@@ -88,7 +88,7 @@ pub(super) fn weekdays(terms: &[Term]) -> Result<Weekdays, Problem> {
 }
 
 fn day(name: &str) -> Result<usize, Problem> {
-    let hint = || nearest::hint(name, DAYS.into_iter());
+    let hint = || nearest::hint(name, DAYS);
     let at = DAYS.iter().position(|day| *day == name);
     at.ok_or_else(|| Problem::BadWeekday { name: name.to_owned(), hint: hint() })
 }
