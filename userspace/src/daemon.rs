@@ -18,6 +18,7 @@ mod reconcile;
 mod reload;
 mod sources;
 mod surroundings;
+mod suspects;
 mod telling;
 mod upkeep;
 mod vigilance;
@@ -47,7 +48,7 @@ use crate::engine::Engine;
 use crate::host::{self, HostError, Watch};
 use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy};
 use crate::policy::SuricataProof;
-use crate::rules::{PackErrors, Packs};
+use crate::rules::{ListWatch, PackErrors, Packs};
 use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
 use crate::store::{Retention, Store, StoreError, Writer};
 
@@ -181,7 +182,10 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let proof = SuricataProof::load(&config.suricata_rules)
         .unwrap_or_else(|_unreadable| SuricataProof::unknown());
     let network = network::of(&facts, &config);
-    let mut engine = Engine::new(packs, &config, network.clone(), proof);
+    let mut engine =
+        Engine::new(packs, &config, network.clone(), proof).in_zone(TimeZone::system());
+    let lists = ListWatch::new(&engine.packs().rules().lists);
+    engine.set_lists(lists.lists());
     let interfaces = if config.interfaces.is_empty() {
         facts.default_interfaces
     } else {
@@ -224,6 +228,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         Surroundings::spawn(watch, network::partners(&config.mail), network, commands.clone());
     let pipeline = Pipeline::new(Parts {
         engine,
+        lists,
         enforcement,
         bans,
         sources,

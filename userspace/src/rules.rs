@@ -9,6 +9,7 @@ mod compile;
 mod condition;
 mod error;
 mod expect;
+mod list;
 mod nearest;
 mod pack;
 mod pattern;
@@ -23,13 +24,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+pub use self::condition::{Asks, Condition, DaySpan, Values, Weekdays};
 pub use self::error::{PackError, PackErrors, Place, Problem};
 pub use self::expect::{Expect, Outcome, PackTest};
+pub use self::list::{List, ListError, ListSource, ListWatch, Lists};
 use self::pack::Text;
 pub use self::pattern::{Forgery, PatternError};
 use self::recognise::Recogniser;
 pub use self::recognise::{NearMiss, Trace};
-pub use self::rule::{Absence, Condition, Key, Preceded, Rule, RuleSet, Trigger, Window};
+pub use self::rule::{Absence, Key, Preceded, Rule, RuleSet, Trigger, Window};
 use crate::event::{Event, EventKind, Record};
 
 /// A pack inside the binary.

@@ -8,6 +8,7 @@ mod panic;
 mod past;
 mod ports;
 mod reload;
+mod rules;
 mod sessions;
 mod surroundings;
 mod vigilance;

@@ -80,7 +80,7 @@ pub(super) struct When {
     /// The time at which the lines are taken to be read, RFC 3339 [default: now]
     #[arg(long, value_name = "TIME")]
     pub(super) now: Option<jiff::Timestamp>,
-    /// The zone of stamps without one, such as Europe/Berlin or UTC [default: the system's]
+    /// The zone of stamps without one and of rules' times of day, such as Europe/Berlin or UTC [default: the system's]
     #[arg(long, value_name = "ZONE")]
     pub(super) tz: Option<String>,
 }

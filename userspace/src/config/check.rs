@@ -70,6 +70,7 @@ impl Check<'_> {
             sources: self.sources(raw.sources)?,
             home: self.many("home", raw.home, prefix)?.unwrap_or(usual.home),
             allow: self.many("allow", raw.allow, prefix)?.unwrap_or(usual.allow),
+            fronts: self.many("fronts", raw.fronts, prefix)?.unwrap_or(usual.fronts),
             ban: self.ban(raw.ban.unwrap_or_default(), usual.ban)?,
             mail: self.mail(raw.mail.unwrap_or_default(), usual.mail)?,
         })

@@ -42,7 +42,7 @@ fn window(count: u32, within: u64, same: &[Key]) -> Option<Window> {
 }
 
 fn set(rules: Vec<Rule>) -> RuleSet {
-    RuleSet { rules, by_event: Vec::new(), children: Vec::new() }
+    RuleSet { rules, by_event: Vec::new(), children: Vec::new(), lists: Vec::new() }
 }
 
 fn field(name: &str) -> Key {
@@ -54,7 +54,7 @@ fn ladders() -> RuleSet {
     let mut rules = Vec::new();
     for (base, level, priority) in [(300_001, 7, 2), (300_011, 10, 1)] {
         let first = rules.len();
-        let when = Condition::Within { field: "priority".into(), min: priority, max: priority };
+        let when = Condition::between("priority", priority, priority);
         rules.push(Rule { when: vec![when], score: 10.0, ..rule(base, level, on(0)) });
         for (rung, count) in (1..).zip([5, 10, 20, 50]) {
             rules.push(Rule {
@@ -149,6 +149,7 @@ impl Bench {
                 proven: true,
                 attempt: index != 3,
                 success: index == 1,
+                web: false,
             })
             .collect();
         Self { correlator, kinds }
@@ -166,6 +167,7 @@ impl Bench {
             ]
             .into_iter()
             .collect(),
+            program: None,
             pid: line.pid,
             repeated: line.repeated,
             address: Blame::Address(addr),
@@ -566,6 +568,7 @@ fn speed_and_size() {
                         ]
                         .into_iter()
                         .collect(),
+                        program: None,
                         pid: None,
                         repeated: 1,
                         address: Blame::Address(addr),
