@@ -339,8 +339,12 @@ fn place_of(text: &Option<Text>) -> Location {
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
 
-const XDP_MODES: [(&str, XdpMode); 3] =
-    [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
+const XDP_MODES: [(&str, XdpMode); 4] = [
+    ("auto", XdpMode::Auto),
+    ("native", XdpMode::Native),
+    ("generic", XdpMode::Generic),
+    ("maps-only", XdpMode::MapsOnly),
+];
 
 const FORMATS_TO_COME: [(&str, &str, &str); 1] = [(
     "journald",
