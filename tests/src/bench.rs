@@ -8,6 +8,7 @@ pub mod pieces;
 #[path = "../../xtask/src/bench/plot.rs"]
 mod plot;
 pub mod report;
+pub mod restore;
 
 /// All that `cargo xtask bench datapath` measures.
 #[derive(Debug, serde::Serialize)]

@@ -116,6 +116,8 @@ pub enum XdpMode {
     Native,
     /// Generically.
     Generic,
+    /// Not by us: another loader attaches the program, and we feed its maps.
+    MapsOnly,
 }
 
 /// A source to read.

@@ -42,7 +42,7 @@ use self::reload::{Job, Reloader};
 use self::sources::Sources;
 use self::surroundings::Surroundings;
 use crate::blocklist::{self, Blocklist, BlocklistError, Options as BlocklistOptions, Pinned};
-use crate::config::{self, Config, ConfigError, Loaded, Mode};
+use crate::config::{self, Config, ConfigError, Loaded, Mode, XdpMode};
 use crate::control::{self, Request, ServerError};
 use crate::engine::Engine;
 use crate::host::{self, HostError, Watch};
@@ -443,7 +443,8 @@ fn enforcement(
             );
         }
     }
-    if blocklist.interfaces().is_empty() {
+    // What another loader attaches may come after us.
+    if blocklist.interfaces().is_empty() && config.xdp_mode != XdpMode::MapsOnly {
         let reasons = opened.refused.iter().map(ToString::to_string).collect();
         return Err(DaemonError::NotProtected { reasons });
     }

@@ -55,6 +55,8 @@ pub(super) enum Command {
     Panic(Panic),
     /// Try the mail relay out
     Mail(Mail),
+    /// Write the XDP object for another loader (`xdp_mode: maps-only`)
+    Object(Object),
 }
 
 #[derive(Debug, Parser)]
@@ -270,4 +272,10 @@ pub(super) struct MailTest {
     /// Print what was done as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Object {
+    /// File to write, or `-` for standard output
+    pub(super) file: PathBuf,
 }

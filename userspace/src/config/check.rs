@@ -355,8 +355,12 @@ fn place_of(text: &Option<Text>) -> Location {
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
 
-const XDP_MODES: [(&str, XdpMode); 3] =
-    [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
+const XDP_MODES: [(&str, XdpMode); 4] = [
+    ("auto", XdpMode::Auto),
+    ("native", XdpMode::Native),
+    ("generic", XdpMode::Generic),
+    ("maps-only", XdpMode::MapsOnly),
+];
 
 /// What the journal's entries are called.
 const JOURNALD: &str = "journald";

@@ -149,7 +149,10 @@ fn what_is_wrong_is_said_with_place_value_and_remedy() {
         ("mode: enforce\n---\nmode: observe", "3:1: a second document begins here"),
         // Words.
         ("mode: off", "1:7: mode: expected one of enforce, observe, got `off`"),
-        ("xdp_mode: skb", "1:11: xdp_mode: expected one of auto, native, generic, got `skb`"),
+        (
+            "xdp_mode: skb",
+            "1:11: xdp_mode: expected one of auto, native, generic, maps-only, got `skb`",
+        ),
         ("ban: {private: yes}", "1:16: ban.private: expected one of true, false, got `yes`"),
         // Numbers.
         ("ban: {level: 17}", "ban.level: expected a whole number from 1 to 16, got `17`"),

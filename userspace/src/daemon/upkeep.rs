@@ -100,11 +100,15 @@ impl Pipeline {
             })
             .collect();
         if !effects.is_empty() {
-            // There is room again.
-            for map in self.turned_away.keys() {
-                self.parts.health.clear("map-full", map);
-            }
+            self.has_room_again();
             self.parts.store.push(effects);
+        }
+    }
+
+    /// Bans have gone: there is room for others.
+    pub(super) fn has_room_again(&self) {
+        for map in self.turned_away.keys() {
+            self.parts.health.clear("map-full", map);
         }
     }
 
