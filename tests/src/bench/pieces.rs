@@ -34,7 +34,7 @@ pub struct Piece {
 }
 
 /// Program, what it does, and with which it is compared.
-const PIECES: [(&str, &str, Option<&str>); 11] = [
+pub const PIECES: [(&str, &str, Option<&str>); 12] = [
     ("parse", "settings, and the source address", None),
     ("prefilter", "+ prefilter", None),
     ("lookup", "+ hash map", None),
@@ -45,6 +45,7 @@ const PIECES: [(&str, &str, Option<&str>); 11] = [
     ("whole", "+ announcement (turned off): all that is shipped", None),
     ("lookup_alone", "hash map without the prefilter", Some("lookup")),
     ("expiry_by_clock", "expiry by bpf_ktime_get_ns", Some("expiry")),
+    ("whole_no_frags", "all, without frames in several buffers", Some("whole")),
     ("whole_plain", "all, with counters that aren't atomic", Some("whole")),
 ];
 
@@ -76,7 +77,9 @@ impl Pieces {
     pub fn ban(&mut self, source: [u8; 4]) -> Result<()> {
         let Bit { word, mask } = Bit::of_v4(source);
         let prefilter = self.0.map_mut(map::PREFILTER).context("no prefilter")?;
-        Array::<_, u64>::try_from(prefilter)?.set(word, mask, 0)?;
+        let mut prefilter = Array::<_, u64>::try_from(prefilter)?;
+        let others = prefilter.get(&word, 0)?;
+        prefilter.set(word, others | mask, 0)?;
         self.bans()?.insert(source, PERMANENT_ENTRY, 0)?;
         Ok(())
     }

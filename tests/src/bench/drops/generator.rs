@@ -15,8 +15,6 @@ pub(super) const MAC: &str = "02:00:00:00:00:01";
 /// Where the IP header has its identification, and the lower half of the source.
 const IDENTIFICATION: i16 = 18;
 const SOURCE_LOW: i16 = 28;
-/// In one system call, which waits for RCU at its beginning and its end: that had better be seldom.
-const FRAMES: u32 = 3_000_000;
 
 /// The `n`-th source, of the block for benchmarks (RFC 2544).
 pub(super) const fn source(n: u32) -> Ipv4Addr {
@@ -60,10 +58,9 @@ impl Generator {
         })
     }
 
-    /// Sends frames for a second or two; how many.
-    pub(super) fn send(&self) -> Result<u64> {
-        bpf::send(self.program.as_fd(), &self.frame, FRAMES).context("the generator failed")?;
-        Ok(u64::from(FRAMES))
+    /// Sends frames, in batches of 64, as many as NAPI takes at a time.
+    pub(super) fn send(&self, frames: u32) -> Result<()> {
+        bpf::send(self.program.as_fd(), &self.frame, frames).context("the generator failed")
     }
 }
 

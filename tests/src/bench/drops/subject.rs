@@ -8,7 +8,8 @@ use ravelin_common::Settings;
 
 use super::generator::source;
 use super::wire::Wire;
-use super::{BANS, Sources, run};
+use super::{BANS, Core, Flood, Sources, run};
+use crate::bench::pieces::{PIECES, Pieces};
 use crate::bpf::{self, Mode};
 use crate::xdp::{PERMANENT_ENTRY, Program};
 
@@ -38,6 +39,8 @@ enum Kind {
     Ipset,
     /// So many rules.
     Iptables(u32),
+    /// A piece of our program.
+    Piece(&'static str),
 }
 
 /// What holds as long as it isn't dropped.
@@ -45,11 +48,12 @@ enum Kind {
 pub(super) struct Installed {
     _link: Option<OwnedFd>,
     _program: Option<Program>,
+    _pieces: Option<Pieces>,
 }
 
 impl Subject {
-    pub(super) fn all() -> [Self; 12] {
-        [
+    pub(super) fn all() -> Vec<Self> {
+        let subjects = [
             (XDP_DROP, Kind::Bare(&bpf::DROP)),
             ("XDP_DROP that reads a byte", Kind::Bare(&bpf::READ_AND_DROP)),
             (RAVELIN, Kind::Ravelin(Mode::Native)),
@@ -62,16 +66,25 @@ impl Subject {
             ("iptables, 100 rules", Kind::Iptables(100)),
             (IPTABLES_1000, Kind::Iptables(1000)),
             ("iptables, 10,000 rules", Kind::Iptables(10_000)),
-        ]
-        .map(|(name, kind)| Self { name, kind })
+        ];
+        let pieces = PIECES.into_iter().map(|(name, ..)| (name, Kind::Piece(name)));
+        subjects.into_iter().chain(pieces).map(|(name, kind)| Self { name, kind }).collect()
+    }
+
+    pub(super) const fn is_piece(&self) -> bool {
+        matches!(self.kind, Kind::Piece(_))
     }
 
     /// Where a list hasn't all the sources, only the one comes.
-    pub(super) fn floods(&self) -> &'static [Sources] {
-        match self.kind {
+    pub(super) fn floods(&self) -> Vec<Flood> {
+        let sources: &[Sources] = match self.kind {
             Kind::Iptables(rules) if rules < BANS => &[Sources::One],
+            Kind::Piece(_) => &[Sources::One],
             _ => &[Sources::One, Sources::Many],
-        }
+        };
+        let cores = [Core::Own, Core::Senders];
+        let flood = |&sources| cores.map(|core| Flood { sources, core });
+        sources.iter().flat_map(flood).collect()
     }
 
     pub(super) fn install(&self, wire: &Wire) -> Result<Installed> {
@@ -80,7 +93,7 @@ impl Subject {
             Kind::Bare(instructions) => {
                 let program = bpf::load_xdp(instructions)?;
                 let link = bpf::attach(program.as_fd(), wire.ifindex, Mode::Native)?;
-                Ok(Installed { _link: Some(link), _program: None })
+                Ok(Installed { _link: Some(link), ..Installed::default() })
             }
             Kind::Ravelin(mode) => {
                 let mut program = Program::load();
@@ -91,7 +104,16 @@ impl Subject {
                 }
                 let link = bpf::attach(program.fd(), wire.ifindex, mode)
                     .context("could not attach the program")?;
-                Ok(Installed { _link: Some(link), _program: Some(program) })
+                Ok(Installed { _link: Some(link), _program: Some(program), ..Installed::default() })
+            }
+            Kind::Piece(name) => {
+                let mut pieces = Pieces::load()?;
+                for n in 0..BANS {
+                    pieces.ban(source(n).octets())?;
+                }
+                let link = bpf::attach(pieces.fd(name)?, wire.ifindex, Mode::Native)
+                    .context("could not attach the piece")?;
+                Ok(Installed { _link: Some(link), _pieces: Some(pieces), ..Installed::default() })
             }
             Kind::XdpFilter => {
                 let load = ["load", "-m", "native", "-p", "allow", "-f", "ipv4,ipv6", interface];
