@@ -3,6 +3,7 @@
 pub mod contention;
 pub mod cost;
 pub mod drops;
+pub mod own_core;
 pub mod pieces;
 // The chart of the other bench.
 #[path = "../../xtask/src/bench/plot.rs"]

@@ -59,7 +59,7 @@ fn run(options: &Options) -> Result<()> {
     if options.wants("pieces") {
         let (source, frame) = cost::hit();
         progress("the program in pieces");
-        pieces::measure(source, &frame)
+        pieces::measure(0, source, &frame)
             .map_or_else(|error| keep("pieces", error), |measured| parts = Some(measured));
         progress("one source over two CPUs");
         contention::measure(source, &frame)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::sender::Sender;
-use super::subject::Subject;
+use super::subject::{Installed, Subject};
 use super::wire::{self, Wire};
 use super::{Core, Flood, RECEIVER_CPU, SENDER_CPU};
 
@@ -22,7 +22,7 @@ const MOST: u32 = 1_000_000;
 /// An empty ring is one from which nothing has come for this long.
 const QUIET: Duration = Duration::from_millis(2);
 /// Longer than anything here takes, on a machine with other work too.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What one round has shown.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +37,14 @@ pub(super) struct Round {
     pub(super) cpu_ns: f64,
 }
 
+enum Order {
+    Again,
+    Flood(Flood),
+}
+
 /// A thread in the subject's namespaces; with it goes whatever the subject has set up.
 pub(super) struct Lane {
-    orders: Channel<Flood>,
+    orders: Channel<Order>,
     rounds: Receiver<Result<Option<Round>>>,
 }
 
@@ -57,11 +62,24 @@ impl Lane {
             if to_rounds.send(ready).is_err() {
                 return;
             }
-            let Some((wire, sender, _installed)) = laid else { return };
+            let Some((wire, sender, mut installed)) = laid else { return };
             let mut per_round = Vec::new();
-            while let Ok(flood) = from_orders.recv() {
-                let round = round(&wire, &sender, flood, &mut per_round);
-                if to_rounds.send(round.map(Some)).is_err() {
+            while let Ok(order) = from_orders.recv() {
+                let done = match order {
+                    Order::Again => match subject.again(&wire, installed) {
+                        Ok(again) => {
+                            installed = again;
+                            Ok(None)
+                        }
+                        Err(error) => {
+                            // Whoever asked is gone if this fails.
+                            drop(to_rounds.send(Err(error)));
+                            return;
+                        }
+                    },
+                    Order::Flood(flood) => round(&wire, &sender, flood, &mut per_round).map(Some),
+                };
+                if to_rounds.send(done).is_err() {
                     return;
                 }
             }
@@ -73,8 +91,14 @@ impl Lane {
 
     /// One round.
     pub(super) fn flood(&self, flood: Flood) -> Result<Round> {
-        self.orders.send(flood).ok().context("its thread is gone")?;
+        self.orders.send(Order::Flood(flood)).ok().context("its thread is gone")?;
         self.answer()?.context("expected a round")
+    }
+
+    /// Has an XDP program compiled anew.
+    pub(super) fn again(&self) -> Result<()> {
+        self.orders.send(Order::Again).ok().context("its thread is gone")?;
+        self.answer().map(drop)
     }
 
     fn answer(&self) -> Result<Option<Round>> {
@@ -86,7 +110,7 @@ impl Lane {
     }
 }
 
-fn lay(subject: &Subject) -> Result<(Wire, Sender, super::subject::Installed)> {
+fn lay(subject: &Subject) -> Result<(Wire, Sender, Installed)> {
     wire::leave_the_host()?;
     let sender = Sender::spawn(SENDER_CPU)?;
     let wire = Wire::lay(&sender)?;
@@ -125,7 +149,7 @@ fn round(
 
 fn send(wire: &Wire, sender: &Sender, flood: Flood, frames: u32) -> Result<Round> {
     let before = wire.reading()?;
-    let sending = sender.send(flood.sources, frames)?;
+    let sending = sender.send(flood, frames)?;
     let after = drained(wire)?.since(&before);
     ensure!(
         after.delivered <= after.received / 100.0,

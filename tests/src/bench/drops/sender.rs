@@ -12,19 +12,17 @@ use anyhow::{Context as _, Result};
 use rustix::thread::{UnshareFlags, gettid, unshare_unsafe};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Sources;
+use super::Flood;
 use super::generator::Generator;
-use super::wire::{go_first, ip};
-use crate::bench::contention::pin;
+use super::wire::ip;
+use crate::bench::own_core;
 
 /// Its end of the wire.
 pub(super) const SENDING_END: &str = "rvsend";
-/// Behind the receiver, where both share a CPU: it is told of a batch, and drops it at once.
-const PRIORITY: i32 = 1;
 
 enum Order {
     Up,
-    Send(Sources, u32),
+    Send(Flood, u32),
 }
 
 /// It ends when this is dropped.
@@ -49,7 +47,7 @@ impl Sender {
             while let Ok(order) = from_orders.recv() {
                 let done = match order {
                     Order::Up => ip(&format!("link set {SENDING_END} up")).map(|()| Duration::ZERO),
-                    Order::Send(sources, frames) => generators.send(sources, frames),
+                    Order::Send(flood, frames) => generators.send(flood, frames),
                 };
                 if to_answers.send(done).is_err() {
                     return;
@@ -65,8 +63,8 @@ impl Sender {
     }
 
     /// Sends so many frames as fast as it can: its CPU time.
-    pub(super) fn send(&self, sources: Sources, frames: u32) -> Result<Duration> {
-        self.tell(Order::Send(sources, frames))
+    pub(super) fn send(&self, flood: Flood, frames: u32) -> Result<Duration> {
+        self.tell(Order::Send(flood, frames))
     }
 
     fn tell(&self, order: Order) -> Result<Duration> {
@@ -77,8 +75,8 @@ impl Sender {
 
 /// Goes to its CPU and namespace; the namespace's path.
 fn leave(cpu: usize) -> Result<String> {
-    pin(cpu)?;
-    go_first(gettid(), PRIORITY).context("could not give the sender its core")?;
+    // Behind the receiver, where both share it.
+    own_core::take(cpu)?;
     // SAFETY: descriptors stay shared.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
     Ok(format!("/proc/{}/task/{}/ns/net", std::process::id(), gettid()))
@@ -86,15 +84,15 @@ fn leave(cpu: usize) -> Result<String> {
 
 /// One for each flood, made when it is first asked for.
 #[derive(Default)]
-struct Generators(Vec<(Sources, Generator)>);
+struct Generators(Vec<(Flood, Generator)>);
 
 impl Generators {
-    fn send(&mut self, sources: Sources, frames: u32) -> Result<Duration> {
-        let known = self.0.iter().position(|(its, _)| *its == sources);
+    fn send(&mut self, flood: Flood, frames: u32) -> Result<Duration> {
+        let known = self.0.iter().position(|(its, _)| *its == flood);
         let at = match known {
             Some(at) => at,
             None => {
-                self.0.push((sources, Generator::new(sources, sending_end()?)?));
+                self.0.push((flood, Generator::new(flood, sending_end()?)?));
                 self.0.len() - 1
             }
         };

@@ -1,7 +1,7 @@
 //! A veth pair between two namespaces that have no name: they end with the threads that are in them.
 #![expect(
     unsafe_code,
-    reason = "unshare(2) counts as unsafe for what can be done with descriptors; sched_setscheduler(2)"
+    reason = "unshare(2) counts as unsafe for what can be done with descriptors"
 )]
 
 use std::fs;
@@ -17,6 +17,7 @@ use rustix::thread::{CpuSet, Pid, UnshareFlags, sched_setaffinity, unshare_unsaf
 use super::generator::MAC;
 use super::run;
 use super::sender::{SENDING_END, Sender};
+use crate::bench::own_core::go_first;
 
 /// Before the sender, where both share a CPU.
 const PRIORITY: i32 = 2;
@@ -151,15 +152,4 @@ fn thread_named(prefix: &str) -> Result<Option<Pid>> {
 
 pub(super) fn ip(line: &str) -> Result<()> {
     run("ip", &line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>(), "")
-}
-
-/// What else runs on this machine waits: real time, since a nice value counts in its own group only.
-pub(super) fn go_first(thread: Pid, priority: i32) -> Result<()> {
-    let parameters = libc::sched_param { sched_priority: priority };
-    let thread = thread.as_raw_nonzero().get();
-    // SAFETY: the parameters live during the call, which only reads them.
-    let result =
-        unsafe { libc::sched_setscheduler(thread, libc::SCHED_FIFO, &raw const parameters) };
-    ensure!(result == 0, "sched_setscheduler: {}", std::io::Error::last_os_error());
-    Ok(())
 }
