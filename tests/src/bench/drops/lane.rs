@@ -139,6 +139,11 @@ fn round(
                 Core::Senders => sounded.sending + sounded.cpu_ns / 1e9,
             };
             let frames = f64::from(SOUNDING) * ROUND.as_secs_f64() / seconds;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between the two it is neither large nor negative"
+            )]
             let frames = frames.clamp(f64::from(LEAST), f64::from(MOST)) as u32;
             per_round.push((flood, frames));
             frames
