@@ -15,7 +15,12 @@ pub(crate) struct XdpFrame {
 impl XdpFrame {
     #[inline(always)]
     pub(crate) fn new(ctx: &XdpContext) -> Self {
-        Self { data: ctx.data(), data_end: ctx.data_end() }
+        let data = ctx.data();
+        // SAFETY: drivers align the IP header, which is 14 bytes (and 4 for each tag) into the frame, to 2 at
+        // least, so the frame begins at an even address. Where a program before us moved its start, the loads
+        // that this makes are still ones that the verifier lets through only on machines which can do them.
+        unsafe { core::hint::assert_unchecked(data.is_multiple_of(2)) };
+        Self { data, data_end: ctx.data_end() }
     }
 
     /// What there is of it from the IP header on.

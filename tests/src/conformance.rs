@@ -73,7 +73,10 @@ impl Reader {
         let packs = Packs::load(true, &[]).context("the shipped packs don't load")?;
         let mut weight: BTreeMap<u32, (f64, u8)> = BTreeMap::new();
         for rule in &packs.rules().rules {
-            if let Trigger::Events(events) = &rule.trigger {
+            // What counts says nothing of one line.
+            if let Trigger::Events(events) = &rule.trigger
+                && rule.window.is_none()
+            {
                 for &event in events {
                     let (score, level) = weight.entry(event).or_default();
                     *score = score.max(rule.score);

@@ -53,7 +53,7 @@ fn read(
     let event = packs.recognise(&record)?;
     let start = line.as_ptr().addr();
     let chosen = event.fields.iter().filter_map(|(name, value)| match value {
-        Value::Text(text) if CHOSEN.contains(name) => {
+        Value::Text(text) if CHOSEN.contains(&name) => {
             let from = text.as_ptr().addr().checked_sub(start)?;
             (from + text.len() <= line.len()).then_some((from, from + text.len()))
         }

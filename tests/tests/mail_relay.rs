@@ -210,6 +210,13 @@ impl Desk {
         self.health.changed().await.expect("a courier");
     }
 
+    /// Waits until mail fares so.
+    async fn reaches(&mut self, what: &str, wanted: impl FnMut(&MailHealth) -> bool) -> MailHealth {
+        let reached = self.health.wait_for(wanted);
+        let reached = tokio::time::timeout(Duration::from_secs(30), reached).await;
+        reached.expect(what).expect("a courier").clone()
+    }
+
     /// A quarter of an hour after the other, until nothing waits any more.
     async fn until_all_is_sent(&mut self) {
         for _ in 0..20 {
@@ -235,7 +242,7 @@ impl Desk {
 
 fn banned(target: Target, since: Timestamp) -> Outcome {
     let until = Some(since.saturating_add(Duration::from_secs(300)));
-    Outcome::Banned { target, since, until, reason: None, offences: 1 }
+    Outcome::Banned { target, since, until, ports: None, reason: None, offences: 1 }
 }
 
 fn unproven(_: Target, _: Timestamp) -> Outcome {
@@ -337,15 +344,17 @@ fn a_source_without_proof_does_not_use_up_the_hour() {
         }
         desk.happens(&address(2), banned);
         desk.pass(60).await;
-        let told = desk.health.wait_for(|health| health.stats.sent >= 2);
-        told.await.expect("the ban is told at once, not when the hour is over");
+        desk.reaches("the ban is told at once, not when the hour is over", |health| {
+            health.stats.sent >= 2
+        })
+        .await;
         assert_eq!(desk.health.borrow().stats.sent, 2);
         let mails = arrived(&relay, 2);
         assert_eq!(named(&mails, 2), [1, 1]);
         // The rest is in the digest.
         desk.pass(24 * 60 * 60).await;
-        let told = desk.health.wait_for(|health| health.stats.waiting + health.stats.queued == 0);
-        told.await.expect("the digest goes");
+        desk.reaches("the digest goes", |health| health.stats.waiting + health.stats.queued == 0)
+            .await;
         let mails = arrived(&relay, 3);
         let digest = mails.iter().find(|(_, text)| text.contains("By offender"));
         let (_, text) = digest.expect("a digest");
@@ -353,6 +362,26 @@ fn a_source_without_proof_does_not_use_up_the_hour() {
         let first =
             if mails.iter().any(|(_, text)| text.contains("level 10, 2 times")) { 2 } else { 1 };
         assert!(text.starts_with(&format!("{} alerts,", 20 - first)), "{text}");
+        desk.close().await;
+    });
+}
+
+#[test]
+fn a_ban_is_told_at_once_beside_a_flood_from_spoofed_addresses() {
+    let relay = running();
+    there(relay.space(), async || {
+        let mut desk = Desk::open(&config(format!("smtp://127.0.0.1:{PLAIN}")));
+        // An address a minute: more than the hour's budget.
+        for n in 1..=20 {
+            desk.happens(&address(n), unproven);
+            desk.pass(60).await;
+        }
+        desk.reaches("two of them are mailed", |health| health.stats.sent >= 2).await;
+        desk.happens(&address(21), banned);
+        desk.pass(60).await;
+        desk.reaches("the ban is told at once", |health| health.stats.sent >= 3).await;
+        assert_eq!(desk.health.borrow().stats.sent, 3);
+        assert_eq!(named(&arrived(&relay, 3), 21), [1; 21], "and with it those who waited");
         desk.close().await;
     });
 }
@@ -389,9 +418,11 @@ fn a_webhook_is_verified_and_a_dead_relay_does_not_hold_it_up() {
         let mut desk = Desk::open(&hook(url.clone(), "ca.pem"));
         desk.happens(&address(1), banned);
         desk.pass(60).await;
-        let told =
-            desk.health.wait_for(|health| health.stats.sent == 1 && !health.trouble.is_empty());
-        let health = told.await.expect("the webhook has it").clone();
+        let health = desk
+            .reaches("the webhook has it", |health| {
+                health.stats.sent == 1 && !health.trouble.is_empty()
+            })
+            .await;
         assert_eq!((health.stats.queued, health.stats.failed), (1, 0));
         let trouble = health.undelivered().expect("the relay is dead");
         assert!(trouble.contains(Fault::NobodyThere.remedy()), "{trouble}");

@@ -141,7 +141,7 @@ impl Packs {
             .or_else(|_| compile::compile(&shipped(Shipped::source)));
         match packs {
             Ok(packs) if errors.is_empty() => {
-                Ok(Self { builtin: builtin && texts.is_empty(), ..packs })
+                Ok(Self { builtin: builtin && given.is_empty(), ..packs })
             }
             Ok(_) => Err(PackErrors { errors }),
             Err(more) => {

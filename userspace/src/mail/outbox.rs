@@ -54,6 +54,8 @@ pub struct Policy {
 pub struct Standing {
     /// Lanes in which something waits: when the oldest and the newest entry came.
     pub waiting: Vec<(Lane, Timestamp, Timestamp)>,
+    /// Lanes in which nobody waits but offenders who aren't banned.
+    pub unbanned: Vec<Lane>,
     /// Mails made within the last hour, oldest first.
     pub made: Vec<(Lane, Timestamp)>,
     /// The birth of each lane's newest mail that the relay hasn't taken yet.
@@ -175,6 +177,8 @@ impl Policy {
             .filter(|(other, made)| other.budget() == lane.budget() && *made <= now)
             .map(|(_, made)| made.saturating_add(HOUR))
             .filter(|free_at| *free_at > now);
+        // Who can't be banned can go on alerting, under any address: half is kept for those who are.
+        let limit = if standing.unbanned.contains(&lane) { limit.div_ceil(2) } else { limit };
         let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
         let count = spent.clone().count();
         if count < limit { now } else { spent.nth(count - limit).unwrap_or(now) }
@@ -204,9 +208,11 @@ impl Standing {
             let known = |(lane, at): (String, _)| Some((Lane::of(channel, &lane)?, at));
             births.into_iter().filter_map(known).collect()
         };
+        let waiting = store.waiting()?;
+        let unbanned = waiting.iter().filter(|waits| !waits.again);
         Ok(Self {
-            waiting: store
-                .waiting()?
+            unbanned: unbanned.filter_map(|waits| Lane::of(channel, &waits.lane)).collect(),
+            waiting: waiting
                 .into_iter()
                 .filter_map(|waits| {
                     Some((Lane::of(channel, &waits.lane)?, waits.first, waits.last))

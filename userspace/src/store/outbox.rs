@@ -29,6 +29,8 @@ pub struct Waiting {
     pub first: Timestamp,
     /// When the newest came.
     pub last: Timestamp,
+    /// Whether any of them is told `again`.
+    pub again: bool,
 }
 
 /// A lane's entries, about to become a mail.
@@ -130,7 +132,8 @@ impl Reader {
         let mut waiting = Vec::new();
         self.query(
             "read the outbox",
-            "SELECT lane, sum(times), min(queued), max(queued) FROM entries GROUP BY lane",
+            "SELECT lane, sum(times), min(queued), max(queued), max(again) FROM entries
+             GROUP BY lane",
             [],
             |row| {
                 waiting.push(Waiting {
@@ -138,6 +141,7 @@ impl Reader {
                     entries: number(row, 1)?,
                     first: Timestamp::from_micros(row.get(2)?),
                     last: Timestamp::from_micros(row.get(3)?),
+                    again: row.get(4)?,
                 });
                 Ok(Some(()))
             },

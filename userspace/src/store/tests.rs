@@ -347,7 +347,8 @@ fn an_entry_ends_up_in_one_mail() {
     let (mut store, _) = Store::open(dir.path()).unwrap();
     store.commit(&[entry("a", 9), entry("b", 12), entry("a", 9)]).unwrap();
     let waiting = store.read().waiting().unwrap();
-    let expected = Waiting { lane: "alert".to_owned(), entries: 3, first: at(9), last: at(12) };
+    let expected =
+        Waiting { lane: "alert".to_owned(), entries: 3, first: at(9), last: at(12), again: true };
     assert_eq!(waiting, [expected]);
     let compose = |batch: &Batch| {
         assert_eq!(batch.notices, ["b in full", "a in full"]);

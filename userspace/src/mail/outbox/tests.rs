@@ -177,6 +177,14 @@ fn above_the_budget_alerts_gather() {
     // Others don't.
     standing.made[0].0 = Lane::Health;
     assert_eq!(plan(&standing, 1002).0, [Lane::Alert]);
+    // Where nobody is banned, half of it is left to those who will be.
+    standing.unbanned = vec![Lane::Alert];
+    standing.made = made(&[100]);
+    assert_eq!(plan(&standing, 1002).0, [Lane::Alert]);
+    standing.made = made(&[100, 200]);
+    assert_eq!(plan(&standing, 1002), (make(&[]), Some(3600 + 100)));
+    standing.unbanned.clear();
+    assert_eq!(plan(&standing, 1002).0, [Lane::Alert]);
     // A smaller budget since: the newest counts.
     standing.made = made(&[0, 100, 200, 300, 400, 500]);
     assert_eq!(plan(&standing, 1002), (make(&[]), Some(3600 + 200)));

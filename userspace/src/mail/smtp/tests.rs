@@ -245,3 +245,40 @@ async fn each_trouble_has_its_remedy() {
     told.truncate(told.trim_end().len() + 1);
     assert_documented("troubles", &told);
 }
+
+#[test]
+fn no_text_becomes_a_header_or_a_part() {
+    let evil = "x\r\nBcc: victim@example.net\r\n\r\n--=_ravelin\r\n.\r\nMAIL FROM:<a@b>";
+    let mut evil_mail = mail(evil);
+    evil_mail.subject = format!("[web1] {evil}");
+    let relay = to(25);
+    let message = message(&evil_mail, &relay.from, &relay.to).unwrap();
+    assert_eq!(message.envelope().to().len(), 2);
+    let bytes = String::from_utf8(message.formatted()).unwrap();
+    let (headers, body) = bytes.split_once("\r\n\r\n").unwrap();
+    let names: Vec<&str> = headers
+        .lines()
+        .filter(|line| !line.starts_with([' ', '\t']))
+        .map(|line| line.split_once(':').unwrap().0)
+        .collect();
+    let expected = [
+        "From",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "Auto-Submitted",
+        "X-Ravelin-Level",
+        "To",
+        "MIME-Version",
+        "Content-Type",
+    ];
+    let sorted = |names: &[&str]| {
+        let mut names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(&names), sorted(&expected), "{headers}");
+    let boundary = headers.split("boundary=").nth(1).unwrap().lines().next().unwrap();
+    let boundary = format!("--{}", boundary.trim_matches('"'));
+    assert_eq!(body.lines().filter(|line| line.starts_with(&boundary)).count(), 3, "{body}");
+}

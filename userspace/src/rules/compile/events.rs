@@ -68,12 +68,10 @@ impl Events {
             self.facts.push(Facts { suricata, fields, complete });
         }
         let plain = raw.format.value == PackFormat::Plain;
-        if suricata || plain {
-            if let Some(programs) = &raw.programs {
-                let format = if plain { "plain" } else { "suricata" };
-                let problem = Problem::OnlyForSyslog { key: "programs", format };
-                complaints.add(text, programs.referenced, problem);
-            }
+        if let Some(programs) = raw.programs.as_ref().filter(|_| suricata || plain) {
+            let format = if plain { "plain" } else { "suricata" };
+            let problem = Problem::OnlyForSyslog { key: "programs", format };
+            complaints.add(text, programs.referenced, problem);
         }
         if suricata {
             return;
