@@ -83,7 +83,7 @@ impl Program {
         program.fd().unwrap().as_fd()
     }
 
-    /// Has the kernel compile it anew: it puts a program at a random place each time, and the processor minds.
+    /// Has the kernel compile it anew, at another place.
     pub fn reload(&mut self) {
         let program: &mut Xdp =
             self.ebpf.program_mut(program::RAVELIN).unwrap().try_into().unwrap();

@@ -84,8 +84,7 @@ impl Pieces {
         Ok(Self(ebpf))
     }
 
-    /// Has the kernel compile a piece, anew if it has before: it puts a program at a random place each time,
-    /// and the processor minds.
+    /// Has the kernel compile a piece, anew if it has before, so that one unlucky place doesn't stand for all.
     ///
     /// # Errors
     /// Where the kernel refuses it.

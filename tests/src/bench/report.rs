@@ -147,13 +147,13 @@ fn flooded(flooded: &Flooded) -> String {
          BPF_PROG_TEST_RUN into a veth pair; at the pair's other end its NAPI thread receives. Sender and \
          receiver have real-time priority. A thousand addresses are banned, each filter is set up in namespaces \
          of its own; all of them are flooded in turns, in short rounds, there and back; the figures are medians \
-         of the rounds. Of *one* source, or of all the thousand at random. In iptables' list the flood's rule is \
+         of the rounds, before each of which XDP programs are set up anew. Of *one* source, or of all the thousand at random. In iptables' list the flood's rule is \
          the last: as the oldest ban's is, and as all are to a packet that isn't banned.\n\n\
          What is compared is the receiver's CPU time, which the kernel keeps exactly (schedstat). It depends on \
          how packets come, so they come in three ways:\n\n\
          - *on one core*, in turns: the receiver has the sender's core after each batch of 64, until it has \
          dropped it. No packet is lost, none comes from another core's cache, and nobody waits for an \
-         interrupt. It repeats to 2 %.\n\
+         interrupt.\n\
          - *on its own core, paced*: about a million a second, which XDP programs have time for, so that they \
          sleep between batches. Others don't.\n\
          - *on its own core, in full*: as fast as the sender can.\n\n\

@@ -10,7 +10,7 @@ use crate::provision;
 
 /// What the XDP program costs a packet, and how many are dropped beside xdp-filter, nftables, ipset, iptables.
 ///
-/// Takes root and about three minutes, on a machine that does nothing else; writes
+/// Takes root and three to five minutes, on a machine that does nothing else; writes
 /// docs/benchmarks/datapath.md. On Debian it installs what is missing to compare with. It is the kernel that
 /// is measured: how our own program is built doesn't matter, and it isn't built anew for this.
 #[derive(clap::Args)]

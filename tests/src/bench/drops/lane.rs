@@ -95,7 +95,7 @@ impl Lane {
         self.answer()?.context("expected a round")
     }
 
-    /// Has an XDP program compiled anew.
+    /// Has an XDP program set up anew.
     pub(super) fn again(&self) -> Result<()> {
         self.orders.send(Order::Again).ok().context("its thread is gone")?;
         self.answer().map(drop)

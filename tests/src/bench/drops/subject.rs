@@ -46,9 +46,17 @@ enum Kind {
 
 /// What holds as long as it isn't dropped.
 pub(super) enum Installed {
-    Bare(OwnedFd),
-    Ravelin(Program, OwnedFd),
-    Piece(Pieces, OwnedFd),
+    Bare {
+        _link: OwnedFd,
+    },
+    Ravelin {
+        _program: Program,
+        _link: OwnedFd,
+    },
+    Piece {
+        _pieces: Pieces,
+        _link: OwnedFd,
+    },
     /// What other programs have set up, in the namespaces.
     ByOthers,
 }
@@ -93,7 +101,10 @@ impl Subject {
 
     pub(super) fn install(&self, wire: &Wire) -> Result<Installed> {
         match self.kind {
-            Kind::Bare(instructions) => bare(instructions, wire).map(Installed::Bare),
+            Kind::Bare(instructions) => {
+                let link = attach(bpf::load_xdp(instructions)?.as_fd(), wire, Mode::Native)?;
+                Ok(Installed::Bare { _link: link })
+            }
             Kind::Ravelin(mode) => {
                 let mut program = Program::load();
                 program
@@ -102,7 +113,7 @@ impl Subject {
                     program.ban(&format!("{}/32", source(n)), PERMANENT_ENTRY)?;
                 }
                 let link = attach(program.fd(), wire, mode)?;
-                Ok(Installed::Ravelin(program, link))
+                Ok(Installed::Ravelin { _program: program, _link: link })
             }
             Kind::Piece(name) => {
                 let mut pieces = Pieces::open()?;
@@ -111,7 +122,7 @@ impl Subject {
                 }
                 pieces.reload(name)?;
                 let link = attach(pieces.fd(name)?, wire, Mode::Native)?;
-                Ok(Installed::Piece(pieces, link))
+                Ok(Installed::Piece { _pieces: pieces, _link: link })
             }
             Kind::XdpFilter => {
                 load_xdp_filter(wire)?;
@@ -149,37 +160,22 @@ impl Subject {
         }
     }
 
-    /// Has the kernel compile an XDP program anew: where it puts it is random, and makes a tenth.
+    /// Sets an XDP program up anew, so that one unlucky place of code or maps doesn't stand for all.
+    /// xdp-filter's maps stay, which are filled by a thousand processes.
     pub(super) fn again(&self, wire: &Wire, installed: Installed) -> Result<Installed> {
         match (installed, self.kind) {
-            (Installed::Bare(link), Kind::Bare(instructions)) => {
-                drop(link);
-                bare(instructions, wire).map(Installed::Bare)
-            }
-            (Installed::Ravelin(mut program, link), Kind::Ravelin(mode)) => {
-                drop(link);
-                program.reload();
-                let link = attach(program.fd(), wire, mode)?;
-                Ok(Installed::Ravelin(program, link))
-            }
-            (Installed::Piece(mut pieces, link), Kind::Piece(name)) => {
-                drop(link);
-                pieces.reload(name)?;
-                let link = attach(pieces.fd(name)?, wire, Mode::Native)?;
-                Ok(Installed::Piece(pieces, link))
-            }
             (installed, Kind::XdpFilter) => {
                 run("xdp-filter", &["unload", "--keep-maps", &wire.interface], "")?;
                 load_xdp_filter(wire)?;
                 Ok(installed)
             }
-            (installed, _) => Ok(installed),
+            (Installed::ByOthers, _) => Ok(Installed::ByOthers),
+            (ours, _) => {
+                drop(ours);
+                self.install(wire)
+            }
         }
     }
-}
-
-fn bare(instructions: &[u64], wire: &Wire) -> Result<OwnedFd> {
-    attach(bpf::load_xdp(instructions)?.as_fd(), wire, Mode::Native)
 }
 
 fn attach(program: BorrowedFd<'_>, wire: &Wire, mode: Mode) -> Result<OwnedFd> {
