@@ -4,6 +4,7 @@
 //! leftmost-first. Simple ones (all that ship) run on a small matcher of our own; the regex engine takes
 //! the others, and the rare line on which ours would have to try too much.
 
+mod agreement;
 mod forgery;
 mod frame;
 mod lazy;
