@@ -5,6 +5,7 @@
 //! the others, and the rare line on which ours would have to try too much.
 
 mod agreement;
+mod cut;
 mod forgery;
 mod frame;
 mod lazy;
@@ -99,6 +100,8 @@ pub(super) struct Pattern {
     source: Option<usize>,
     second: Option<usize>,
     frame: Option<FrameFinder>,
+    /// A line that was cut off may have lost its address, and have a forged one instead.
+    cut_matters: bool,
 }
 
 /// A match: where each capture lies in the line.
@@ -158,6 +161,7 @@ impl Pattern {
             first,
             machine,
             regex: OnceLock::new(),
+            cut_matters: cut::matters(&hir),
             hir,
             source,
             second,
@@ -284,6 +288,9 @@ impl<'l> Found<'l, '_> {
 
     /// Whether another address than `source`, the value of the capture `src`, could be meant as well.
     pub(super) fn is_ambiguous(&self, source: IpAddr) -> bool {
+        if self.pattern.cut_matters && cut::may_be(self.text) {
+            return true;
+        }
         let second = self.pattern.second.and_then(|it| parse_ip(self.text(it)?));
         if second.is_some_and(|second| second != source) {
             return true;
