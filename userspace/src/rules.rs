@@ -202,6 +202,24 @@ impl Packs {
     }
 }
 
+/// A pattern, for the fuzz target `matcher`.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct FuzzedPattern(pattern::Pattern);
+
+impl FuzzedPattern {
+    /// As a pack would have it.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        pattern::Pattern::new(text).map(Self)
+    }
+
+    /// Whether `line` matches; an error says how the fast matcher and the regex engine disagree. `None` where the
+    /// fast one leaves it to the other.
+    pub fn agreed(&self, line: &[u8]) -> Result<Option<bool>, String> {
+        self.0.agreed(line)
+    }
+}
+
 /// A built-in pack without its tests, with which each ends.
 fn without_tests(text: &str) -> &str {
     text.find("\ntests:").map_or(text, |at| &text[..at + 1])
