@@ -358,7 +358,9 @@ impl Policy {
 
     /// What the database knows of earlier bans.
     pub fn restore(&mut self, past: impl IntoIterator<Item = Past>) {
-        past.into_iter().for_each(|past| self.record.restore(past));
+        let past = past.into_iter();
+        self.record.reserve(past.size_hint().0);
+        past.for_each(|past| self.record.restore(past));
     }
 
     /// A ban was lifted by hand: the offence is forgiven too. Says whether one stood.

@@ -1,7 +1,6 @@
 //! The engine's thread: takes batches and commands in turn, makes bans, and hands what happened to the
 //! store. It waits for nothing but work.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -25,6 +24,7 @@ use crate::event::{BanOrder, Line, Target, Timestamp, Verdict, Withheld};
 use crate::format::Undecodable;
 use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
 use crate::rules::ListWatch;
+use crate::seeded::HashMap;
 use crate::source::{Batch, Inbox, Loss, Received, Report};
 use crate::store::{self, Effect, Evidence};
 
@@ -115,11 +115,11 @@ impl Pipeline {
             started: Instant::now(),
             recent: Recent::default(),
             suspects: Suspects::default(),
-            undropped: HashMap::new(),
+            undropped: HashMap::default(),
             ineffective: Vec::new(),
             awake: Timestamp::now(),
             renewed: None,
-            turned_away: HashMap::new(),
+            turned_away: HashMap::default(),
         }
     }
 

@@ -3,8 +3,8 @@
 //! The kernel's entries are adopted with their counts. What only the database knows (after a reboot) is
 //! restored with the remaining time. What only the kernel knows goes on, with origin `adopted`.
 
+use std::collections::HashSet;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::panic::resume_unwind;
 use std::sync::mpsc::sync_channel;
@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::{BanOrder, Origin, Ports, Target, Timestamp, Ttl};
 use crate::policy::Past;
+use crate::seeded::HashMap;
 use crate::store::{Effect, Store};
 
 /// Bans that are handed on at once.
@@ -110,10 +111,10 @@ pub(super) fn bring_together(
     engine.policy_mut().restore(past);
     // An adopted ban may be one whose line comes again, since we died before it was committed: then the
     // line shall ban it anew, with its reason, its mail and its place in the history.
-    for (target, ports, expires) in standing {
-        let Some(BanOrder { offences, .. }) = bans.get(&target) else { continue };
-        engine.policy_mut().restore([Past { target, ports, expires, offences: *offences }]);
-    }
+    engine.policy_mut().restore(standing.into_iter().filter_map(|(target, ports, expires)| {
+        let BanOrder { offences, .. } = bans.get(&target)?;
+        Some(Past { target, ports, expires, offences: *offences })
+    }));
     Ok(bans)
 }
 
@@ -128,13 +129,10 @@ struct Stored {
 }
 
 impl Stored {
-    /// Takes one of them, if it still stands.
-    fn take(&mut self, order: BanOrder, now: Timestamp) {
-        let (target, expires) = (order.target, order.expires());
-        if expires.is_some_and(|expires| expires <= now) {
-            return;
-        }
-        self.standing.push((target, order.ports.clone(), expires));
+    /// Takes one of them, which stands.
+    fn take(&mut self, order: BanOrder) {
+        let target = order.target;
+        self.standing.push((target, order.ports.clone(), order.expires()));
         match self.bans.entry(target) {
             Entry::Vacant(free) => drop(free.insert(order)),
             Entry::Occupied(mut known) => {
@@ -145,29 +143,19 @@ impl Stored {
         }
     }
 
-    /// Takes one of them, if it still stands and isn't allowed; what the kernel should have of it.
-    fn enforce(
-        &mut self,
-        order: BanOrder,
-        engine: &Engine,
-        now: Timestamp,
-        clock: &Clock,
-    ) -> Option<Wanted> {
-        let (target, expires) = (order.target, order.expires());
-        if expires.is_some_and(|expires| expires <= now) {
-            return None;
+    fn of(orders: Vec<BanOrder>) -> Self {
+        let mut stored = Self::default();
+        stored.bans.reserve(orders.len());
+        stored.standing.reserve(orders.len());
+        for order in orders {
+            stored.take(order);
         }
-        if engine.policy().why_covered(target).is_some() {
-            self.covered.push(target);
-            return None;
-        }
-        let ports = order.ports.clone();
-        self.take(order, now);
-        Some(Wanted { target, ports, expires: clock.expiry(expires) })
+        stored
     }
 }
 
-/// Reads the bans, and has them enter the kernel at the same time: each takes about as long as the other.
+/// Reads the bans, and has them enter the kernel at the same time: each takes about as long as the other. What
+/// else is made of them waits until they are in force.
 fn read_bans(
     blocklist: Option<&mut Blocklist>,
     store: &Store,
@@ -175,11 +163,13 @@ fn read_bans(
     now: Timestamp,
     clock: &Clock,
 ) -> Result<(Stored, Option<Restored>), DaemonError> {
-    let mut stored = Stored::default();
+    let stands = |order: &BanOrder| order.expires().is_none_or(|expires| expires > now);
+    let mut orders = Vec::new();
     let Some(blocklist) = blocklist else {
-        store.read().bans(|row| stored.take(row.order, now))?;
-        return Ok((stored, None));
+        store.read().bans(|row| orders.extend(Some(row.order).filter(stands)))?;
+        return Ok((Stored::of(orders), None));
     };
+    let mut covered = Vec::new();
     let (sender, receiver) = sync_channel::<Vec<Wanted>>(AHEAD);
     thread::scope(|scope| {
         let feeding = thread::Builder::new()
@@ -188,7 +178,18 @@ fn read_bans(
             .map_err(|source| DaemonError::System { what: "a thread for the bans", source })?;
         let mut batch = Vec::with_capacity(BATCH);
         let read = store.read().bans(|row| {
-            batch.extend(stored.enforce(row.order, engine, now, clock));
+            let order = row.order;
+            if !stands(&order) {
+                return;
+            }
+            let target = order.target;
+            if engine.policy().why_covered(target).is_some() {
+                covered.push(target);
+                return;
+            }
+            let expires = clock.expiry(order.expires());
+            batch.push(Wanted { target, ports: order.ports.clone(), expires });
+            orders.push(order);
             if batch.len() == BATCH {
                 // Where it has given up, its error says why.
                 drop(sender.send(mem::replace(&mut batch, Vec::with_capacity(BATCH))));
@@ -198,7 +199,7 @@ fn read_bans(
         drop(sender);
         let restored = feeding.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         read?;
-        Ok((stored, Some(restored)))
+        Ok((Stored { covered, ..Stored::of(orders) }, Some(restored)))
     })
 }
 

@@ -154,6 +154,11 @@ impl Record {
         self.take(past, order.since);
     }
 
+    /// Makes room for so many more, as far as there may be any.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.targets.reserve(more.min(self.max.saturating_sub(self.targets.len())));
+    }
+
     pub(super) fn restore(&mut self, past: Past) {
         self.take(past, NOT);
     }
