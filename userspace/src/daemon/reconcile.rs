@@ -17,7 +17,7 @@ use super::pipeline::Enforcement;
 use crate::blocklist::{Blocklist, Clock, Expiry, KernelBan, Restored, Wanted};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::event::{BanOrder, Origin, Ports, Target, Timestamp, Ttl};
+use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
 use crate::policy::Past;
 use crate::seeded::HashMap;
 use crate::store::{Effect, Store};
@@ -50,7 +50,7 @@ pub(super) fn bring_together(
         found = blocklist.len();
     }
     let (stored, restored) = read_bans(enforcement.kernel(), store, engine, now, &clock)?;
-    let Stored { mut bans, standing, covered } = stored;
+    let Stored { mut bans, mut standing, covered } = stored;
     let mut gone: HashSet<Target> = lifted.iter().map(|ban| ban.target).collect();
     lifted.extend(covered.into_iter().filter(|target| gone.insert(*target)).map(never_dropped));
     store.commit(&lifted.iter().map(|ban| forgiven(ban, now)).collect::<Vec<_>>())?;
@@ -68,6 +68,9 @@ pub(super) fn bring_together(
         for (target, error) in &restored.refused {
             tracing::warn!(%target, %error, "A ban couldn't be restored.");
             bans.remove(target);
+        }
+        if !restored.refused.is_empty() {
+            standing.retain(|past| bans.contains_key(&past.target));
         }
         if let Some((_, error)) = restored.refused.first() {
             health.degrade(
@@ -111,10 +114,7 @@ pub(super) fn bring_together(
     engine.policy_mut().restore(past);
     // An adopted ban may be one whose line comes again, since we died before it was committed: then the
     // line shall ban it anew, with its reason, its mail and its place in the history.
-    engine.policy_mut().restore(standing.into_iter().filter_map(|(target, ports, expires)| {
-        let BanOrder { offences, .. } = bans.get(&target)?;
-        Some(Past { target, ports, expires, offences: *offences })
-    }));
+    engine.policy_mut().restore(standing);
     Ok(bans)
 }
 
@@ -123,7 +123,7 @@ pub(super) fn bring_together(
 struct Stored {
     bans: HashMap<Target, BanOrder>,
     /// A target may have several, of different ports: all of them hold, the latest is what is told.
-    standing: Vec<(Target, Option<Ports>, Option<Timestamp>)>,
+    standing: Vec<Past>,
     /// Wholly allowed by now.
     covered: Vec<Target>,
 }
@@ -132,7 +132,12 @@ impl Stored {
     /// Takes one of them, which stands.
     fn take(&mut self, order: BanOrder) {
         let target = order.target;
-        self.standing.push((target, order.ports.clone(), order.expires()));
+        self.standing.push(Past {
+            target,
+            ports: order.ports.clone(),
+            expires: order.expires(),
+            offences: order.offences,
+        });
         match self.bans.entry(target) {
             Entry::Vacant(free) => drop(free.insert(order)),
             Entry::Occupied(mut known) => {
@@ -149,6 +154,12 @@ impl Stored {
         stored.standing.reserve(orders.len());
         for order in orders {
             stored.take(order);
+        }
+        if stored.standing.len() > stored.bans.len() {
+            // What counts against it is what the latest of its bans says.
+            for past in &mut stored.standing {
+                past.offences = stored.bans.get(&past.target).map_or(0, |order| order.offences);
+            }
         }
         stored
     }

@@ -166,7 +166,7 @@ impl Record {
     /// `since`: bans that are over by then are not added to.
     fn take(&mut self, past: Past, since: Timestamp) {
         let Past { target, ports, expires, offences } = past;
-        if !self.targets.contains_key(&target) && self.targets.len() >= self.max {
+        if self.targets.len() >= self.max && !self.targets.contains_key(&target) {
             self.make_room();
         }
         if is_wide(target) {
