@@ -109,6 +109,19 @@ fn whole(ctx: XdpContext) -> u32 {
     }))
 }
 
+/// The same, not said to take frames in several buffers.
+#[xdp]
+fn whole_no_frags(ctx: XdpContext) -> u32 {
+    let frame = XdpFrame::new(&ctx);
+    drops(hit(&frame).map(|Decided { packet, settings, reason, hit: Hit { ban, cpu } }| {
+        let length = frame.len(&ctx, packet);
+        count::count(reason);
+        ban.count(length, cpu.now_ns());
+        announce::announce(cpu, settings.events_per_second, &ctx, packet, length, reason);
+        true
+    }))
+}
+
 /// The same with additions that lose what another CPU adds meanwhile.
 #[xdp(frags)]
 fn whole_plain(ctx: XdpContext) -> u32 {
@@ -130,8 +143,9 @@ struct PlainBan {
     packets: Shared<u64>,
     bytes: Shared<u64>,
     last_seen_ns: Shared<u64>,
-    flags: Shared<u32>,
-    scope: Shared<u32>,
+    flags: Shared<u16>,
+    scope: Shared<u16>,
+    scoped_until_s: Shared<u32>,
 }
 
 const _: () = assert!(size_of::<PlainBan>() == size_of::<Ban>());
@@ -165,7 +179,7 @@ fn packet(frame: &XdpFrame) -> Option<(Packet<'_>, &'static Settings)> {
 #[inline(always)]
 fn hit(frame: &XdpFrame) -> Option<Decided<'_>> {
     let (packet, settings) = packet(frame)?;
-    let Verdict { reason, hit } = decide::decide(packet, settings);
+    let Verdict { reason, hit } = decide::decide(frame, packet, settings);
     Some(Decided { packet, settings, reason, hit: hit? })
 }
 

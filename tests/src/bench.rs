@@ -3,25 +3,29 @@
 pub mod contention;
 pub mod cost;
 pub mod drops;
+pub mod own_core;
 pub mod pieces;
 // The chart of the other bench.
 #[path = "../../xtask/src/bench/plot.rs"]
 mod plot;
 pub mod report;
+pub mod restore;
 
-/// All that `cargo xtask bench datapath` measures.
+/// What `cargo xtask bench datapath` has measured; parts that weren't asked for, or failed, are missing.
 #[derive(Debug, serde::Serialize)]
 pub struct Datapath {
     /// On which machine, and when.
     pub machine: String,
+    /// How many packets are dropped, and by whom.
+    pub flooded: Option<drops::Flooded>,
     /// What the program costs a packet.
-    pub cost: cost::Costs,
+    pub cost: Option<cost::Costs>,
     /// Of what that is made up.
-    pub pieces: Vec<pieces::Piece>,
+    pub pieces: Option<Vec<pieces::Piece>>,
     /// What it costs that counters are exact; nothing where there is one CPU only.
     pub contention: Option<Vec<contention::Contention>>,
-    /// How many packets are dropped, and by whom.
-    pub flooded: drops::Flooded,
+    /// Parts that failed, and why.
+    pub failed: Vec<String>,
 }
 
 /// Some trials of something.

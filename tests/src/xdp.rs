@@ -83,6 +83,14 @@ impl Program {
         program.fd().unwrap().as_fd()
     }
 
+    /// Has the kernel compile it anew, at another place.
+    pub fn reload(&mut self) {
+        let program: &mut Xdp =
+            self.ebpf.program_mut(program::RAVELIN).unwrap().try_into().unwrap();
+        program.unload().unwrap();
+        program.load().unwrap();
+    }
+
     /// Carries out an amendment; whether it found its ban.
     pub fn amend(&self, amendment: Amendment) -> bool {
         match self.test_run(program::AMEND, &amendment.to_bytes(), 1).return_value {

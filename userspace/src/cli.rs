@@ -12,6 +12,7 @@ mod explain;
 mod history;
 mod list;
 mod mail;
+mod object;
 mod panic;
 mod past;
 mod progress;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Reload(reload) => reload::run(config, reload),
         Command::Panic(panic) => panic::run(config, panic),
         Command::Mail(mail) => mail::run(config, mail),
+        Command::Object(object) => object::run(config, object),
     };
     match done {
         Ok(Done::Well) => ExitCode::SUCCESS,

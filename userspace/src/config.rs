@@ -54,6 +54,8 @@ pub struct Config {
     pub home: Vec<IpNet>,
     /// Never banned, beside the built-in entries.
     pub allow: Vec<IpNet>,
+    /// Load balancers, CDNs, proxies: what came through them by HTTP never bans them.
+    pub fronts: Vec<IpNet>,
     /// What bans, and for how long.
     pub ban: BanConfig,
     /// Who is told, and how.
@@ -89,6 +91,7 @@ impl Default for Config {
             sources: None,
             home: Vec::new(),
             allow: Vec::new(),
+            fronts: Vec::new(),
             ban: BanConfig::default(),
             mail: MailConfig::default(),
         }
@@ -113,6 +116,8 @@ pub enum XdpMode {
     Native,
     /// Generically.
     Generic,
+    /// Not by us: another loader attaches the program, and we feed its maps.
+    MapsOnly,
 }
 
 /// A source to read.

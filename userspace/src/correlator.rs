@@ -47,6 +47,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 
 use self::absence::Absences;
@@ -60,7 +61,7 @@ use self::table::Table;
 pub use self::tally::Tally;
 use self::track::Evidence;
 use crate::event::{Alert, Event, Offence, Ports, RuleHead, Target, Timestamp, Withheld};
-use crate::rules::RuleSet;
+use crate::rules::{Lists, RuleSet};
 
 /// How much may be remembered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -142,6 +143,10 @@ pub struct Correlator {
     absences: Absences,
     /// Whether somebody has told the time yet, from which the unseen is awaited.
     begun: bool,
+    /// Where days begin.
+    zone: TimeZone,
+    /// What lists hold.
+    lists: Lists,
     ipv6_prefix: u8,
     /// How often the latest event counted.
     charged: u32,
@@ -162,9 +167,21 @@ impl Correlator {
             held,
             absences: Absences::default(),
             begun: false,
+            zone: TimeZone::UTC,
+            lists: Lists::new(),
             ipv6_prefix,
             charged: 0,
         }
+    }
+
+    /// Conditions on the time of day are about this zone; about UTC unless said.
+    pub fn set_zone(&mut self, zone: TimeZone) {
+        self.zone = zone;
+    }
+
+    /// What the lists of the rules hold, in order; until it is said nobody knows.
+    pub fn set_lists(&mut self, lists: Lists) {
+        self.lists = lists;
     }
 
     /// Takes other rules, and keeps scores and the windows of rules (by id) that are still there.
@@ -183,6 +200,8 @@ impl Correlator {
         self.table.set_horizon(plan.horizon());
         self.held = Held::new(plan.rules());
         self.plan = plan;
+        // Their order may be another one.
+        self.lists.clear();
     }
 
     /// It is `now`: what was to come before, and didn't. Whoever feeds lines tells the time before each, or
@@ -270,6 +289,8 @@ impl Correlator {
             fired,
             event,
             subject,
+            zone: &self.zone,
+            lists: &self.lists,
             evidence: match offence {
                 Offence { offender: Some(_), bar: None, .. } => Evidence::Bannable,
                 _ => Evidence::All,

@@ -18,6 +18,7 @@ mod reconcile;
 mod reload;
 mod sources;
 mod surroundings;
+mod suspects;
 mod telling;
 mod upkeep;
 mod vigilance;
@@ -41,13 +42,13 @@ use self::reload::{Job, Reloader};
 use self::sources::Sources;
 use self::surroundings::Surroundings;
 use crate::blocklist::{self, Blocklist, BlocklistError, Options as BlocklistOptions, Pinned};
-use crate::config::{self, Config, ConfigError, Loaded, Mode};
+use crate::config::{self, Config, ConfigError, Loaded, Mode, XdpMode};
 use crate::control::{self, Request, ServerError};
 use crate::engine::Engine;
 use crate::host::{self, HostError, Watch};
 use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy};
 use crate::policy::SuricataProof;
-use crate::rules::{PackErrors, Packs};
+use crate::rules::{ListWatch, PackErrors, Packs};
 use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
 use crate::store::{Retention, Store, StoreError, Writer};
 
@@ -181,7 +182,10 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let proof = SuricataProof::load(&config.suricata_rules)
         .unwrap_or_else(|_unreadable| SuricataProof::unknown());
     let network = network::of(&facts, &config);
-    let mut engine = Engine::new(packs, &config, network.clone(), proof);
+    let mut engine =
+        Engine::new(packs, &config, network.clone(), proof).in_zone(TimeZone::system());
+    let lists = ListWatch::new(&engine.packs().rules().lists);
+    engine.set_lists(lists.lists());
     let interfaces = if config.interfaces.is_empty() {
         facts.default_interfaces
     } else {
@@ -224,6 +228,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         Surroundings::spawn(watch, network::partners(&config.mail), network, commands.clone());
     let pipeline = Pipeline::new(Parts {
         engine,
+        lists,
         enforcement,
         bans,
         sources,
@@ -438,7 +443,8 @@ fn enforcement(
             );
         }
     }
-    if blocklist.interfaces().is_empty() {
+    // What another loader attaches may come after us.
+    if blocklist.interfaces().is_empty() && config.xdp_mode != XdpMode::MapsOnly {
         let reasons = opened.refused.iter().map(ToString::to_string).collect();
         return Err(DaemonError::NotProtected { reasons });
     }

@@ -9,13 +9,14 @@ mod pack_tests;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 
 pub use self::pack_tests::run_pack_test;
 use crate::config::Config;
 use crate::correlator::{Correlator, Fired, Limits, Missed, Standing, Tally};
 use crate::event::{BanOrder, Event, Offence, Record, Target, Timestamp, Verdict};
 use crate::policy::{Network, Policy, SuricataProof, Why};
-use crate::rules::{Packs, Trace};
+use crate::rules::{Lists, Packs, Trace};
 
 /// Recognition, correlation and policy, with all their state.
 pub struct Engine {
@@ -80,6 +81,18 @@ impl Engine {
         Self { packs, correlator, policy }
     }
 
+    /// The same, with rules' times of day in this zone instead of UTC.
+    pub fn in_zone(mut self, zone: TimeZone) -> Self {
+        self.correlator.set_zone(zone);
+        self
+    }
+
+    /// What the lists of the rules hold, in the order of [`crate::rules::RuleSet::lists`]; to be said again
+    /// after [`Self::reload`].
+    pub fn set_lists(&mut self, lists: Lists) {
+        self.correlator.set_lists(lists);
+    }
+
     /// Takes a decoded line through rules, correlator and policy. A ban that comes out is already
     /// counted as standing, and has consumed its evidence.
     #[inline]
@@ -132,7 +145,7 @@ impl Engine {
         let offence = &outcome.offence;
         outcome.target = policy.subject(event, offence);
         let target = outcome.target;
-        let banned = target.is_some_and(|target| policy.is_banned_from_any_port(target, time));
+        let banned = target.is_some_and(|target| policy.has_ban(target, time));
         let allowed = correlator.counts_networks(event.kind.index)
             && offence.offender.is_some_and(|addr| policy.why_allowed(addr).is_some());
         let standing = Standing { banned, allowed };
@@ -197,8 +210,6 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use jiff::tz::TimeZone;
-
     use super::*;
     use crate::config::Format;
     use crate::event::{Line, Withheld};
@@ -280,5 +291,58 @@ mod tests {
         // From elsewhere nothing is shielded.
         lines[0] = lines[0].replace("198.51.100.7", "198.51.100.8");
         assert!(self::verdicts(&lines).iter().any(|verdict| matches!(verdict, Verdict::Ban(_))));
+    }
+
+    #[test]
+    fn times_of_day_are_those_of_the_zone() {
+        const PACK: &str = "
+pack: shop
+format: syslog
+programs: [shop]
+events:
+  opened: {pattern: '^opened$'}
+rules:
+  - {id: 1, level: 3, event: opened, when: {time: 22:00-06:00, weekday: sat}, description: d}
+";
+        // A Friday, 23:30 in UTC.
+        let line = b"2026-11-20T23:30:00Z web1 shop[1]: opened";
+        let packs = Arc::new(Packs::from_texts(&[("shop.yaml", PACK)]).unwrap());
+        let mut decoder = Decoder::new(Selection::Only(Format::Syslog), TimeZone::UTC);
+        for (zone, fires) in [("Europe/Berlin", true), ("UTC", false), ("Asia/Tokyo", false)] {
+            let config = Config::default();
+            let proof = SuricataProof::unknown();
+            let mut engine = Engine::new(Arc::clone(&packs), &config, Network::default(), proof)
+                .in_zone(TimeZone::get(zone).unwrap());
+            let now = Timestamp::now();
+            let record = decoder.decode(Line { bytes: line, arrived: now }).unwrap();
+            let outcome = engine.step(&record, record.time.unwrap());
+            assert_eq!(!outcome.fired.alerts.is_empty(), fires, "{zone}");
+        }
+    }
+
+    #[test]
+    fn a_front_is_banned_for_its_ssh_and_never_for_its_clients() {
+        let packs = Arc::new(Packs::load(true, &[]).unwrap());
+        let front: IpNet = "198.51.100.7/32".parse().unwrap();
+        let banned = |fronts: &[IpNet], format, line: &dyn Fn(usize) -> String| {
+            let config = Config { fronts: fronts.to_vec(), ..Config::default() };
+            let proof = SuricataProof::unknown();
+            let mut engine = Engine::new(Arc::clone(&packs), &config, Network::default(), proof);
+            let mut decoder = Decoder::new(Selection::Only(format), TimeZone::UTC);
+            (0..60).any(|second| {
+                let line = line(second);
+                let line = Line { bytes: line.as_bytes(), arrived: Timestamp::now() };
+                let record = decoder.decode(line).unwrap();
+                let time = record.time.unwrap();
+                matches!(engine.step(&record, time).verdict, Verdict::Ban(_))
+            })
+        };
+        let scan = |second: usize| {
+            let time = format!("23/Nov/2026:10:00:{second:02} +0000");
+            format!("198.51.100.7 - - [{time}] \"GET /.env HTTP/1.1\" 404 196 \"-\" \"curl\"")
+        };
+        assert!(banned(&[], Format::Plain, &scan));
+        assert!(!banned(&[front], Format::Plain, &scan));
+        assert!(banned(&[front], Format::Syslog, &guess));
     }
 }

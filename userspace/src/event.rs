@@ -135,6 +135,8 @@ pub struct EventKind {
     pub attempt: bool,
     /// A success: blames nobody, its address is no offender.
     pub success: bool,
+    /// It came by HTTP: where a load balancer or CDN brought it, the address is theirs.
+    pub web: bool,
 }
 
 /// A field's value.
@@ -155,6 +157,8 @@ pub struct Event<'l> {
     pub kind: &'l EventKind,
     /// Everything captured.
     pub fields: Fields<'l>,
+    /// The program that wrote the line.
+    pub program: Option<&'l [u8]>,
     /// The process that wrote the line, for counting an attempt once.
     pub pid: Option<u32>,
     /// How often it happened (`message repeated N times`).
@@ -213,12 +217,14 @@ pub enum Withheld {
     Rate,
     /// An authenticated SSH session from it lives.
     LiveSession,
+    /// It carries many clients (`fronts`), and the evidence may be one of theirs.
+    Front,
     /// Mode observe.
     Observe,
 }
 
 impl Withheld {
-    /// The contract's word for it.
+    /// The contract's word for it, and `front`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
@@ -229,6 +235,7 @@ impl Withheld {
             Self::Already => "already",
             Self::Rate => "rate",
             Self::LiveSession => "live-session",
+            Self::Front => "front",
             Self::Observe => "observe",
         }
     }

@@ -10,7 +10,7 @@
 //! all. Where a ban is called for and none comes, the first of these is why:
 //!
 //! 1. `allowed`: nothing else would ever matter
-//! 2. `outbound`, `ambiguous`, `unproven`, `live-session`: what speaks against this event
+//! 2. `outbound`, `ambiguous`, `front`, `unproven`, `live-session`: what speaks against this event
 //! 3. `unproven`, `observe`: the event is good, but the count or score isn't without evidence that may
 //!    not ban, or the rule is in a pack in mode observe
 //! 4. `private`
@@ -20,8 +20,8 @@
 //! 7. `rate`: last, so that only bans that would be made use it up
 //!
 //! A rule with `ban: prefix` is about the offender's network, after `private`: `allowed` where all of it
-//! is, `live-session` where one comes from anywhere in it, `private` where our own link is in it. What
-//! else fired may then still ban the offender alone.
+//! is, `live-session` where one comes from anywhere in it, `private` where our own link is in it, `front`
+//! where one of those is. What else fired may then still ban the offender alone.
 #![forbid(unsafe_code)]
 
 mod allow;
@@ -35,11 +35,11 @@ mod sessions;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net};
 
 use self::allow::AllowList;
 pub use self::allow::Why;
-use self::attribution::{Attribution, Home};
+use self::attribution::{Attribution, Fronts, Home};
 pub use self::by_hand::{AllowEntry, DisallowRefusal, HandRefusal};
 use self::pace::Pace;
 pub use self::proof::{ProofError, SuricataProof};
@@ -64,8 +64,8 @@ pub struct Network {
     pub resolvers: Vec<IpAddr>,
     /// The mail relay's addresses, and whatever else Ravelin itself talks to.
     pub relays: Vec<IpAddr>,
-    /// IPv6 prefixes of its own links: neighbours there are banned one by one.
-    pub on_link: Vec<Ipv6Net>,
+    /// Prefixes of its own links: neighbours there are banned one by one.
+    pub on_link: Vec<IpNet>,
     /// Subnets of its containers and bridges.
     pub inside: Vec<IpNet>,
 }
@@ -81,7 +81,8 @@ pub struct Policy {
     /// What the allow list and `home` are made of.
     configured: Configured,
     home: Home,
-    on_link: Vec<Ipv6Net>,
+    fronts: Fronts,
+    on_link: Vec<IpNet>,
     proof: SuricataProof,
     record: Record,
     pace: Pace,
@@ -97,6 +98,7 @@ impl Policy {
             by_hand: BTreeMap::new(),
             configured: Configured::of(config, network),
             home: Home::new(&config.home, network),
+            fronts: Fronts::new(&config.fronts, config.ban.ipv6_prefix),
             on_link: network.on_link.clone(),
             proof,
             record: Record::new(config.ban.forget_after, remembered(&config.ban)),
@@ -115,6 +117,7 @@ impl Policy {
         self.record.configure(config.ban.forget_after, remembered(&config.ban));
         self.pace.configure(config.ban.max_per_minute);
         self.ban = config.ban.clone();
+        self.fronts = Fronts::new(&config.fronts, config.ban.ipv6_prefix);
     }
 
     /// Takes what has changed about the host; says whether anything that matters did.
@@ -136,7 +139,8 @@ impl Policy {
 
     /// Whose deed an event is.
     pub fn attribute(&self, event: &Event<'_>) -> Offence {
-        Attribution { home: &self.home, proof: &self.proof, ban: &self.ban }.of(event)
+        let Self { home, fronts, proof, ban, .. } = self;
+        Attribution { home, fronts, proof, ban }.of(event)
     }
 
     /// Takes note of what an event says about SSH sessions; an offence that is a login attempt from where
@@ -193,7 +197,7 @@ impl Policy {
     /// our own links shares that with us, and is its address alone.
     pub fn target(&self, offender: IpAddr) -> Target {
         match canonical(offender) {
-            IpAddr::V6(v6) if self.on_link.iter().any(|net| net.contains(&v6)) => {
+            addr @ IpAddr::V6(_) if self.on_link.iter().any(|net| net.contains(&addr)) => {
                 Target::of_address(offender)
             }
             _ => Target::of_offender(offender, self.ban.ipv6_prefix),
@@ -326,8 +330,8 @@ impl Policy {
         self.record.standing(target, Asked::Every, time).is_some()
     }
 
-    /// Whether a ban of all of `target` stands, of one port or more.
-    pub(crate) fn is_banned_from_any_port(&self, target: Target, time: Timestamp) -> bool {
+    /// Whether a ban of all of `target` stands, its own or a wider one, of whichever ports.
+    pub fn has_ban(&self, target: Target, time: Timestamp) -> bool {
         self.record.standing(target, Asked::Any, time).is_some()
     }
 
@@ -354,7 +358,9 @@ impl Policy {
 
     /// What the database knows of earlier bans.
     pub fn restore(&mut self, past: impl IntoIterator<Item = Past>) {
-        past.into_iter().for_each(|past| self.record.restore(past));
+        let past = past.into_iter();
+        self.record.reserve(past.size_hint().0);
+        past.for_each(|past| self.record.restore(past));
     }
 
     /// A ban was lifted by hand: the offence is forgiven too. Says whether one stood.
@@ -400,8 +406,8 @@ impl Policy {
         time: Timestamp,
         arrived: Timestamp,
     ) -> Option<Withheld> {
-        let on_link = |net: &Ipv6Net| {
-            let link = Target::from(IpNet::V6(*net));
+        let on_link = |net: &IpNet| {
+            let link = Target::from(*net);
             network.covers(link) || link.covers(network)
         };
         if self.allow.covers(network).is_some() {
@@ -413,6 +419,8 @@ impl Policy {
         } else if self.on_link.iter().any(on_link) {
             // Our own link's neighbours are banned one by one.
             Some(Withheld::Private)
+        } else if self.fronts.touch(network) {
+            Some(Withheld::Front)
         } else {
             None
         }

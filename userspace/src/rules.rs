@@ -9,6 +9,7 @@ mod compile;
 mod condition;
 mod error;
 mod expect;
+mod list;
 mod nearest;
 mod pack;
 mod pattern;
@@ -23,13 +24,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+pub use self::condition::{Asks, Condition, DaySpan, Values, Weekdays};
 pub use self::error::{PackError, PackErrors, Place, Problem};
 pub use self::expect::{Expect, Outcome, PackTest};
+pub use self::list::{List, ListError, ListSource, ListWatch, Lists};
 use self::pack::Text;
 pub use self::pattern::{Forgery, PatternError};
 use self::recognise::Recogniser;
 pub use self::recognise::{NearMiss, Trace};
-pub use self::rule::{Absence, Condition, Key, Preceded, Rule, RuleSet, Trigger, Window};
+pub use self::rule::{Absence, Key, Preceded, Rule, RuleSet, Trigger, Window};
 use crate::event::{Event, EventKind, Record};
 
 /// A pack inside the binary.
@@ -196,6 +199,24 @@ impl Packs {
                 shipped.iter().flat_map(|pack| compile::tests(&Text::new(pack.file, pack.yaml)));
             shipped.chain(self.own_tests.iter().cloned()).collect()
         })
+    }
+}
+
+/// A pattern, for the fuzz target `matcher`.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct FuzzedPattern(pattern::Pattern);
+
+impl FuzzedPattern {
+    /// As a pack would have it.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        pattern::Pattern::new(text).map(Self)
+    }
+
+    /// Whether `line` matches; an error says how the fast matcher and the regex engine disagree. `None` where the
+    /// fast one leaves it to the other.
+    pub fn agreed(&self, line: &[u8]) -> Result<Option<bool>, String> {
+        self.0.agreed(line)
     }
 }
 

@@ -7,6 +7,7 @@ mod peers;
 mod pipeline;
 mod plot;
 mod report;
+mod restore;
 mod timing;
 
 use anyhow::Result;
@@ -23,11 +24,13 @@ pub(crate) struct Args {
 enum What {
     Datapath(datapath::Args),
     Pipeline(pipeline::Args),
+    Restore(restore::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Datapath(args) => datapath::run(args),
         What::Pipeline(args) => pipeline::run(args),
+        What::Restore(args) => restore::run(args),
     }
 }

@@ -7,6 +7,7 @@ mod build_ebpf;
 mod cargo;
 mod conformance;
 mod demo;
+mod fuzz;
 mod kernels;
 mod month;
 mod provision;
@@ -36,6 +37,7 @@ enum Task {
     Test(test::Args),
     Conformance(conformance::Args),
     Month(month::Args),
+    Fuzz(fuzz::Args),
     Bench(bench::Args),
 }
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Conformance(args) => conformance::run(&args),
         Task::Month(args) => month::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Bench(args) => bench::run(&args),
     };
     match done {

@@ -3,10 +3,10 @@
 use std::sync::Barrier;
 use std::thread;
 
-use anyhow::{Context as _, Result};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use anyhow::Result;
 
 use super::Spread;
+use super::own_core;
 use super::pieces::{Pieces, nanoseconds};
 
 const TRIALS: usize = 5;
@@ -68,9 +68,9 @@ fn on_cpus(pieces: &Pieces, program: &str, frame: &[u8], cpus: usize) -> Result<
             .map(|cpu| {
                 let start = &start;
                 scope.spawn(move || {
-                    let pinned = pin(cpu);
+                    let taken = own_core::take(cpu);
                     start.wait();
-                    pinned?;
+                    taken?;
                     nanoseconds(program, frame, REPEAT).map(|(_, ns)| ns)
                 })
             })
@@ -84,14 +84,4 @@ fn on_cpus(pieces: &Pieces, program: &str, frame: &[u8], cpus: usize) -> Result<
 fn cpus() -> usize {
     let online = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     online.lines().filter(|line| line.starts_with("processor")).count()
-}
-
-/// Keeps the calling thread, and what it starts, on one CPU.
-///
-/// # Errors
-/// Where there is no such CPU.
-pub fn pin(cpu: usize) -> Result<()> {
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set).with_context(|| format!("could not pin a thread to CPU {cpu}"))
 }

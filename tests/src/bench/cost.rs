@@ -5,16 +5,17 @@
 //! does; the clock is read around that one run (here it goes in steps of 10 ns), so that the empty program's
 //! own figure is larger too. Each trial measures the empty program beside the others and takes the difference.
 
-use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::thread;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use ravelin_common::prefilter::{Bit, WORDS};
 use ravelin_common::{Entry, Settings};
 
 use super::Spread;
-use super::contention::pin;
+use super::own_core;
+use super::pieces::nanoseconds;
 use crate::bpf;
 use crate::xdp::{PERMANENT_ENTRY, Program};
 
@@ -23,10 +24,18 @@ const REPEAT: u32 = 1_000_000;
 const RANDOM_RUNS: u32 = 20_000;
 /// Entries of each exact map, step by step.
 const SIZES: [u32; 4] = [1, 1_000, 100_000, 1_000_000];
-/// A trie has room for 65,536 prefixes.
-const MOST_NETS: u32 = 65_000;
+/// A trie has room for 131,072 prefixes.
+const MOST_NETS: u32 = 100_000;
+/// And so many bans of ports do.
+const MOST_OF_PORTS: u32 = 100_000;
 const DROP: u32 = 1;
 const PASS: u32 = 2;
+
+/// The set of ports that bans of ports are about, and the last of the four in it.
+const SCOPE: u16 = 1;
+const SCOPED_PORTS: [(u16, u16); 4] =
+    [(25, 25), (465, 465), (587, 587), (SCOPED_PORT, SCOPED_PORT)];
+const SCOPED_PORT: u16 = 993;
 
 /// What is measured.
 #[derive(Debug, serde::Serialize)]
@@ -74,15 +83,18 @@ struct Case {
     verdict: u32,
     /// Whether the program is told that there are prefixes.
     nets: bool,
+    /// Of how many bans there are no more.
+    most: u32,
     frame: FrameOf,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 10] = [
     Case {
         name: "IPv4, not banned",
         goal_ns: Some(10.0),
         verdict: PASS,
         nets: false,
+        most: u32::MAX,
         frame: |n| v4(other_v4(n)),
     },
     Case {
@@ -90,6 +102,7 @@ const CASES: [Case; 8] = [
         goal_ns: Some(40.0),
         verdict: DROP,
         nets: false,
+        most: u32::MAX,
         frame: |n| v4(banned_v4(n)),
     },
     Case {
@@ -97,6 +110,7 @@ const CASES: [Case; 8] = [
         goal_ns: None,
         verdict: DROP,
         nets: false,
+        most: u32::MAX,
         frame: |n| tagged(&v4(banned_v4(n))),
     },
     Case {
@@ -104,13 +118,31 @@ const CASES: [Case; 8] = [
         goal_ns: None,
         verdict: PASS,
         nets: false,
+        most: u32::MAX,
         frame: |n| v4(lapsed_v4(n)),
+    },
+    Case {
+        name: "IPv4, ban of ports, bound for one of them",
+        goal_ns: None,
+        verdict: DROP,
+        nets: false,
+        most: MOST_OF_PORTS,
+        frame: |n| udp_to(scoped_v4(n), SCOPED_PORT),
+    },
+    Case {
+        name: "IPv4, ban of ports, bound for another",
+        goal_ns: None,
+        verdict: PASS,
+        nets: false,
+        most: MOST_OF_PORTS,
+        frame: |n| udp_to(scoped_v4(n), SCOPED_PORT + 1),
     },
     Case {
         name: "IPv6, not banned",
         goal_ns: Some(12.0),
         verdict: PASS,
         nets: false,
+        most: u32::MAX,
         frame: |n| v6(other_v6(n)),
     },
     Case {
@@ -118,6 +150,7 @@ const CASES: [Case; 8] = [
         goal_ns: Some(42.0),
         verdict: DROP,
         nets: false,
+        most: u32::MAX,
         frame: |n| v6(banned_v6(n)),
     },
     Case {
@@ -125,6 +158,7 @@ const CASES: [Case; 8] = [
         goal_ns: None,
         verdict: DROP,
         nets: true,
+        most: MOST_NETS,
         frame: |n| v4(net_v4(n)),
     },
     Case {
@@ -132,34 +166,42 @@ const CASES: [Case; 8] = [
         goal_ns: None,
         verdict: PASS,
         nets: true,
+        most: MOST_NETS,
         frame: |n| v4(other_v4(n)),
     },
 ];
 
-/// Measures on this CPU; `progress` is told what comes next.
+/// Measures on this CPU, on a thread of its own; `progress` is told what comes next.
 ///
 /// # Errors
 /// Where the kernel refuses, or the program gives another verdict than the case is about.
-pub fn measure(cpu: usize, mut progress: impl FnMut(&str)) -> Result<Costs> {
-    pin(cpu)?;
+pub fn measure(cpu: usize, progress: impl FnMut(&str) + Send) -> Result<Costs> {
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| alone(cpu, progress));
+        thread.join().unwrap_or_else(|_| bail!("it has panicked"))
+    })
+}
 
-    let empty = bpf::load_xdp(&bpf::PASS).context("could not load the empty program")?;
-    let empty = std::os::fd::AsFd::as_fd(&empty);
-    // As many again have lapsed.
-    let mut program = Program::load_sized(2 * SIZES[SIZES.len() - 1]);
+fn alone(cpu: usize, mut progress: impl FnMut(&str)) -> Result<Costs> {
+    own_core::take(cpu)?;
+
+    // As many again have lapsed, and some are of ports.
+    let mut program = Program::load_sized(2 * SIZES[SIZES.len() - 1] + MOST_OF_PORTS);
+    program.scope(u32::from(SCOPE), &SCOPED_PORTS);
     let mut filled = 0;
     let mut costs = Vec::new();
     let (mut empty_hot, mut empty_random) = (Vec::new(), Vec::new());
     for size in SIZES {
         progress(&format!("{size} bans"));
         fill(&mut program, filled..size)?;
-        // The tries are full before the hashes are.
-        let more_nets = filled < MOST_NETS;
-        filled = size;
+        let before = std::mem::replace(&mut filled, size);
         for keys in [Keys::Hot, Keys::Random] {
             let mut trials = CASES.each_ref().map(|_| Vec::new());
             for trial in 0..TRIALS {
-                let base = time(empty, keys, PASS, size, trial, |n| v4(other_v4(n)))?;
+                let empty =
+                    bpf::load_xdp(&bpf::PASS).context("could not load the empty program")?;
+                program.reload();
+                let base = time(empty.as_fd(), keys, PASS, size, trial, |n| v4(other_v4(n)))?;
                 match keys {
                     Keys::Hot => empty_hot.push(base),
                     Keys::Random => empty_random.push(base),
@@ -173,12 +215,12 @@ pub fn measure(cpu: usize, mut progress: impl FnMut(&str)) -> Result<Costs> {
                 }
             }
             for (case, trials) in CASES.iter().zip(trials) {
-                if case.nets && !more_nets {
+                if before >= case.most {
                     continue;
                 }
                 costs.push(Cost {
                     case: case.name,
-                    entries: if case.nets { size.min(MOST_NETS) } else { size },
+                    entries: size.min(case.most),
                     keys,
                     ns: Spread::of(trials),
                     goal_ns: case.goal_ns.filter(|_| keys == Keys::Hot),
@@ -207,18 +249,24 @@ fn time(
     trial: usize,
     frame: FrameOf,
 ) -> Result<f64> {
-    let run = |frame: &[u8], repeat| -> Result<u32> {
-        let (said, ns) = bpf::test_run(program, frame, repeat).map_err(io::Error::other)?;
+    own_core::rest();
+    let expect = |said| -> Result<()> {
         ensure!(said == verdict, "expected verdict {verdict}, got {said}");
-        Ok(ns)
+        Ok(())
     };
     match keys {
-        Keys::Hot => run(&frame(0), REPEAT).map(f64::from),
+        Keys::Hot => {
+            let (said, ns) = nanoseconds(program, &frame(0), REPEAT)?;
+            expect(said)?;
+            Ok(ns)
+        }
         Keys::Random => {
             let mut rng = fastrand::Rng::with_seed(trial as u64);
             let mut times = Vec::with_capacity(RANDOM_RUNS as usize);
             for _ in 0..RANDOM_RUNS {
-                times.push(f64::from(run(&frame(rng.u32(..size)), 1)?));
+                let (said, ns) = bpf::test_run(program, &frame(rng.u32(..size)), 1)?;
+                expect(said)?;
+                times.push(f64::from(ns));
             }
             // Now and then one run is interrupted.
             Ok(Spread::of(times).median)
@@ -240,15 +288,22 @@ fn fill(program: &mut Program, numbers: std::ops::Range<u32>) -> Result<()> {
     for n in numbers.clone() {
         mark(Bit::of_v4(banned_v4(n).octets()));
         mark(Bit::of_v4(lapsed_v4(n).octets()));
+        if n < MOST_OF_PORTS {
+            mark(Bit::of_v4(scoped_v4(n).octets()));
+        }
         mark(Bit::of_v6(network(banned_v6(n))));
     }
     for (index, word) in (0..).zip(&words) {
         prefilter.set(index, word, 0)?;
     }
     let lapsed = Entry { expires_ns: 1, ..PERMANENT_ENTRY };
+    let of_ports = Entry { scope: SCOPE, scoped_until_s: u32::MAX, ..lapsed };
     for n in numbers.clone() {
         program.bans_v4().insert(banned_v4(n).octets(), PERMANENT_ENTRY, 0)?;
         program.bans_v4().insert(lapsed_v4(n).octets(), lapsed, 0)?;
+        if n < MOST_OF_PORTS {
+            program.bans_v4().insert(scoped_v4(n).octets(), of_ports, 0)?;
+        }
         program.bans_v6().insert(network(banned_v6(n)), PERMANENT_ENTRY, 0)?;
     }
     for n in numbers.start..numbers.end.min(MOST_NETS) {
@@ -276,9 +331,14 @@ const fn lapsed_v4(n: u32) -> Ipv4Addr {
     spread(n, 2)
 }
 
+/// As for prefixes; not 0.0.0.0, which is never banned.
+const fn scoped_v4(n: u32) -> Ipv4Addr {
+    spread(n % MOST_OF_PORTS + 1, 0)
+}
+
 /// An address in the `n`-th banned prefix (modulo as many as there are).
 const fn net_v4(n: u32) -> Ipv4Addr {
-    Ipv4Addr::from_bits(0x0a00_0007 | ((n % MOST_NETS) << 8))
+    Ipv4Addr::from_bits(0x0a00_0007 + ((n % MOST_NETS) << 8))
 }
 
 const fn banned_v6(n: u32) -> Ipv6Addr {
@@ -301,6 +361,12 @@ fn v4(source: Ipv4Addr) -> Vec<u8> {
     frame.extend(source.octets());
     frame.extend([192, 0, 2, 1]);
     frame.resize(64, 0);
+    frame
+}
+
+fn udp_to(source: Ipv4Addr, port: u16) -> Vec<u8> {
+    let mut frame = v4(source);
+    frame.splice(36..38, port.to_be_bytes());
     frame
 }
 

@@ -2,7 +2,7 @@
 
 use ravelin::event::Target;
 
-use super::pen::Pen;
+use super::pen::{Pen, Signature};
 use super::{DAY, Log, START};
 
 /// Somebody who should be banned.
@@ -132,10 +132,12 @@ const DEEDS: [(&str, Deed); 18] = [
     ("suricata, priority 1", |pen, from, start| {
         pen.alert(
             start,
-            2_024_364,
-            "ET SCAN Possible Nmap User-Agent Observed",
-            "Web Application Attack",
-            1,
+            Signature(
+                2_024_364,
+                "ET SCAN Possible Nmap User-Agent Observed",
+                "Web Application Attack",
+                1,
+            ),
             from,
             80,
         );
@@ -144,10 +146,12 @@ const DEEDS: [(&str, Deed); 18] = [
         for turn in 0..20 {
             pen.alert(
                 start + turn * 9,
-                2_010_935,
-                "ET SCAN Suspicious inbound to MSSQL port 1433",
-                "Potentially Bad Traffic",
-                2,
+                Signature(
+                    2_010_935,
+                    "ET SCAN Suspicious inbound to MSSQL port 1433",
+                    "Potentially Bad Traffic",
+                    2,
+                ),
                 from,
                 1433,
             );

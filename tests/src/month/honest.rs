@@ -1,6 +1,6 @@
 //! Everybody who has a reason to be there, with the errors that people and programs make.
 
-use super::pen::{Pen, stamp};
+use super::pen::{Pen, Signature, stamp};
 use super::{DAY, Log, START};
 
 /// All of an office, behind one address.
@@ -336,10 +336,12 @@ fn sensor(pen: &mut Pen, day: i64) {
         let (at, host) = (pen.around(day, 12, 719), pen.dice.u8(200..250));
         pen.alert(
             at,
-            2_210_046,
-            "SURICATA STREAM SHUTDOWN RST invalid ack",
-            "Generic Protocol Command Decode",
-            3,
+            Signature(
+                2_210_046,
+                "SURICATA STREAM SHUTDOWN RST invalid ack",
+                "Generic Protocol Command Decode",
+                3,
+            ),
             &format!("198.51.100.{host}"),
             443,
         );
@@ -348,10 +350,12 @@ fn sensor(pen: &mut Pen, day: i64) {
         let at = pen.around(day, 13, 200);
         pen.alert(
             at,
-            2_013_028,
-            "ET POLICY curl User-Agent Outbound",
-            "Potentially Bad Traffic",
-            2,
+            Signature(
+                2_013_028,
+                "ET POLICY curl User-Agent Outbound",
+                "Potentially Bad Traffic",
+                2,
+            ),
             OFFICE,
             80,
         );

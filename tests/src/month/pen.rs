@@ -146,10 +146,7 @@ impl Pen {
     pub(super) fn alert(
         &mut self,
         at: i64,
-        sid: u32,
-        signature: &str,
-        category: &str,
-        priority: u8,
+        Signature(sid, signature, category, priority): Signature,
         from: &str,
         port: u16,
     ) {
@@ -160,6 +157,15 @@ impl Pen {
         self.line(Log::Eve, at, format!(r#"{{"timestamp":"{eve}.{micros:06}+0000","flow_id":{at}{micros:06},"in_iface":"eth0","event_type":"alert","src_ip":"{from}","src_port":{from_port},"dest_ip":"192.0.2.10","dest_port":{port},"proto":"TCP","tx_id":0,"alert":{{"action":"allowed","gid":1,"signature_id":{sid},"rev":3,"signature":"{signature}","category":"{category}","severity":{priority}}},"app_proto":"http","flow":{{"pkts_toserver":4,"pkts_toclient":3,"src_ip":"{from}","dest_ip":"192.0.2.10","src_port":{from_port},"dest_port":{port}}}}}"#));
     }
 }
+
+/// One of Suricata's signatures: its sid, what it says, its category and its priority.
+#[derive(Clone, Copy)]
+pub(super) struct Signature(
+    pub(super) u32,
+    pub(super) &'static str,
+    pub(super) &'static str,
+    pub(super) u8,
+);
 
 pub(super) fn stamp(at: i64, form: &str) -> String {
     jiff::Timestamp::from_second(at)

@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
-use ravelin::blocklist::{AttachError, Blocklist, Clock, Expiry, Mode, Opened, Options};
+use ravelin::blocklist::{self, AttachError, Blocklist, Clock, Expiry, Mode, Opened, Options};
 use ravelin::config::XdpMode;
 use ravelin::event::Target;
 use ravelin_common::Reason;
@@ -29,6 +29,9 @@ pub(super) const PASSED: &str = "RAVELIN PASSED";
 pub(super) const LACKS: &str = "RAVELIN LACKS ";
 /// Where the kernel's modules lie, in the order of their names.
 pub(super) const MODULES: &str = "/modules";
+
+/// Attaches programs under a dispatcher; not everywhere.
+pub(super) const LOADER: &str = "/usr/sbin/xdp-loader";
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 const SELF: &str = "/guest";
@@ -199,11 +202,68 @@ fn test() {
     step("adopted by the next one, and detached");
     drop(blocklist);
 
+    if Path::new(LOADER).exists() {
+        dispatched(&pair, &wanted);
+        step("under xdp-loader's dispatcher our maps are fed, and no others");
+    } else {
+        say("SKIPPED: no xdp-loader (Debian's xdp-tools) to try a dispatcher with");
+    }
+
     let compared = differential::compare(1, FRAMES);
     step(&format!("{} frames judged as the model judges them", compared.run));
 
     lacks(&pair, &wanted);
     step("done");
+}
+
+/// xdp-loader attaches the program, under its dispatcher, beside another.
+fn dispatched(pair: &Pair, wanted: &Options) {
+    const OBJECT: &str = "/tmp/ravelin.bpf.o";
+    let loader = |args: &[&str]| {
+        let output = pair.server.command(LOADER).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{args:?}: {said}");
+        said
+    };
+    let maps = wanted.bpf_dir.join("v2");
+    let maps = maps.to_str().unwrap();
+    let others = "/sys/fs/bpf/others";
+    let maps_only = Options { xdp_mode: XdpMode::MapsOnly, ..wanted.clone() };
+    fs::write(OBJECT, blocklist::object(wanted.max).unwrap()).unwrap();
+    fs::create_dir(others).unwrap();
+
+    // Another's program, as far as we can tell: it has other maps.
+    loader(&["load", "-n", "ravelin", "-p", others, CARD, OBJECT]);
+    let (mut blocklist, opened) = open(&pair.server, &maps_only);
+    let refusal = opened.refused[0].to_string();
+    assert!(refusal.contains("doesn't use our maps"), "{refusal}");
+    let attach = |blocklist: &mut Blocklist| {
+        pair.server.enter(|| blocklist.attach(CARD).map(|attached| attached.mode))
+    };
+
+    loader(&["load", "-n", "ravelin", "-p", maps, CARD, OBJECT]);
+    let status = loader(&["status", CARD]);
+    assert!(status.contains("xdp_dispatcher"), "{status}");
+    assert_eq!(attach(&mut blocklist).unwrap(), Mode::MapsOnly);
+    blocklist.insert(target(CLIENT), Expiry::Permanent).unwrap();
+    let before = packets(&blocklist);
+    assert!(pair.client.is_cut_off(CLIENT, SERVER, 3));
+    assert_eq!(packets(&blocklist), before + 3);
+
+    // Ours goes, the other and the dispatcher stay.
+    let ours = loader(&["status", CARD])
+        .lines()
+        .filter(|line| line.contains(" ravelin "))
+        .filter_map(|line| line.split_whitespace().nth(3)?.parse::<u32>().ok())
+        .max();
+    loader(&["unload", CARD, "--id", &ours.unwrap().to_string()]);
+    let status = loader(&["status", CARD]);
+    assert!(status.contains("xdp_dispatcher"), "{status}");
+    let error = attach(&mut blocklist).unwrap_err();
+    assert!(matches!(error, AttachError::Unfed { .. }), "{error}");
+    assert!(pair.client.pings(CLIENT, SERVER, 20));
+    loader(&["unload", CARD, "--all"]);
+    fs::remove_dir_all(others).unwrap();
 }
 
 /// Tries what not every kernel has.

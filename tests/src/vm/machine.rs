@@ -18,6 +18,8 @@ use crate::xdp::object;
 const QEMU: &str = "qemu-system-x86_64";
 /// What the guest calls.
 const PROGRAMS: [&str; 3] = ["ip", "ping", "nsenter"];
+/// Where xdp-loader (Debian's xdp-tools) looks for its dispatcher.
+const DISPATCHER: &str = "/usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o";
 const PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// Unhindered it takes some ten seconds. The machine may be very busy.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -128,6 +130,10 @@ fn archive(kernel: &Kernel, guest: &Path, scratch: &Path) -> Result<Vec<u8>> {
     files.libraries_of(guest)?;
     for program in PROGRAMS {
         files.program(&find(program)?)?;
+    }
+    if Path::new(guest::LOADER).exists() {
+        files.program(Path::new(guest::LOADER))?;
+        files.copy(Path::new(DISPATCHER), Path::new(DISPATCHER))?;
     }
     for (index, (name, content)) in kernel.modules()?.into_iter().enumerate() {
         files.file(&Path::new(guest::MODULES).join(format!("{index:02}-{name}.ko")), &content)?;

@@ -6,6 +6,7 @@ mod adopt;
 mod allow;
 mod bans;
 mod bulk;
+mod dispatched;
 mod flood;
 mod interfaces;
 mod outlive;

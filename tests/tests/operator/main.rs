@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests end where something is wrong")]
 
 mod allow;
+mod capacity;
 mod daemon;
+mod dispatched;
 mod panic;
 mod past;
 mod ports;
 mod reload;
+mod rules;
 mod sessions;
 mod surroundings;
 mod vigilance;
@@ -55,6 +58,7 @@ fn every_command_has_help_and_says_what_is_wrong_with_its_use() {
         &["history"],
         &["list"],
         &["mail", "test"],
+        &["object"],
         &["panic"],
         &["reload"],
         &["show"],

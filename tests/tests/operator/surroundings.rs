@@ -25,6 +25,54 @@ fn an_interface_that_was_made_anew_is_protected_again() {
 }
 
 #[test]
+fn a_renamed_interface_is_missed_and_its_name_is_what_is_protected() {
+    let (pair, daemon) = running();
+    daemon.cli(&["ban", CLIENT]).done();
+    let rename = |from: &str, to: &str| {
+        pair.server.ip(&["link", "set", from, "down"]);
+        pair.server.ip(&["link", "set", from, "name", to]);
+        pair.server.ip(&["link", "set", to, "up"]);
+    };
+    // What went with the way down.
+    let rewire = |name: &str| {
+        pair.server.ip(&["route", "replace", "198.51.100.0/24", "dev", name]);
+        assert!(pair.server.ip(&["-4", "addr", "show", "dev", name]).contains("203.0.113.1/24"));
+    };
+    let missed = || {
+        let health = daemon.status()["health"].clone();
+        health.as_array().unwrap().iter().any(|item| {
+            item["code"] == "interface-unprotected"
+                && item["remedy"].as_str().unwrap().contains("`s0` does not exist")
+        })
+    };
+    rename("s0", "was0");
+    daemon.wait_until("its loss is seen", missed);
+    assert_eq!(daemon.status()["state"], "degraded");
+    // Its link is on it still: nothing is let in before another bears the name.
+    rewire("was0");
+    assert!(is_cut_off(&pair));
+
+    rename("was0", "s0");
+    rewire("s0");
+    daemon.wait_until("it is protected again", || daemon.health().is_empty());
+    assert!(is_cut_off(&pair));
+
+    // Another takes the name, and is what is protected.
+    rename("s0", "was0");
+    daemon.wait_until("its loss is seen again", missed);
+    let second = ravelin_tests::netns::Netns::new("c2");
+    pair.server.connect("s0", &second, "c1");
+    pair.server.ip(&["addr", "add", "192.0.2.1/24", "dev", "s0"]);
+    second.ip(&["addr", "add", "192.0.2.7/24", "dev", "c1"]);
+    daemon.wait_until("the other is protected", || daemon.health().is_empty());
+    daemon.cli(&["ban", "192.0.2.7"]).done();
+    assert!(second.is_cut_off("192.0.2.7", "192.0.2.1", 2));
+    rewire("was0");
+    assert!(gets_through(&pair));
+    assert_eq!(daemon.status()["interfaces"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn new_addresses_and_gateways_are_allowed_and_old_ones_no_longer() {
     let (pair, daemon) = running();
     daemon.cli(&["ban", "203.0.113.9"]).done();

@@ -18,7 +18,7 @@ use ravelin_common::program::RAVELIN;
 use super::pins::{self, Pins};
 use super::placement;
 use super::sys::{self, XdpLinkInfo};
-use super::{AttachError, Blocklist, BlocklistError, program};
+use super::{AttachError, Blocklist, BlocklistError, dispatched, program};
 use crate::config::XdpMode;
 use crate::host::{self, Link, XdpAttachment};
 
@@ -29,6 +29,8 @@ pub enum Mode {
     Native,
     /// In the stack's entrance: works everywhere, costs several times as much.
     Generic,
+    /// Somebody else has attached it, under a dispatcher most likely; we feed its maps.
+    MapsOnly,
 }
 
 impl Mode {
@@ -37,6 +39,7 @@ impl Mode {
         match self {
             Self::Native => "native",
             Self::Generic => "generic",
+            Self::MapsOnly => "maps-only",
         }
     }
 }
@@ -79,11 +82,17 @@ pub(super) fn attach(
         let (interface, master) = (interface.to_owned(), master.name.clone());
         return Err(AttachError::PartOf { interface, master });
     }
+    let wanted = match wanted {
+        XdpMode::MapsOnly => return dispatched::attached(pins, &link),
+        XdpMode::Auto => None,
+        XdpMode::Native => Some(Mode::Native),
+        XdpMode::Generic => Some(Mode::Generic),
+    };
     let pin = pins.link(interface);
     if let Some(info) = pinned_link(interface, &pin)? {
         if on(&link, info) {
             let running = mode_of(&link);
-            if !contradicts(wanted, running) {
+            if wanted.is_none_or(|wanted| wanted == running) {
                 replace(ebpf, interface, &pin)?;
                 return attached(interface, None, true);
             }
@@ -103,25 +112,25 @@ pub(super) fn attach(
     attached(interface, fallback, false)
 }
 
-/// Attaches where nothing of ours is. `Some`: generically, for this reason.
+/// Attaches where nothing of ours is, in the mode that is wanted, or in any. `Some`: generically, for this
+/// reason.
 fn create(
     ebpf: &mut Ebpf,
     link: &Link,
     pin: &Path,
-    wanted: XdpMode,
+    wanted: Option<Mode>,
 ) -> Result<Option<String>, AttachError> {
     if let Some(xdp) = link.xdp {
         return Err(foreign(&link.name, xdp.program_id));
     }
-    match wanted {
-        XdpMode::Native => create_in(ebpf, link, pin, Mode::Native).map(|()| None),
-        XdpMode::Generic => create_in(ebpf, link, pin, Mode::Generic).map(|()| None),
-        XdpMode::Auto => match create_in(ebpf, link, pin, Mode::Native) {
-            Err(AttachError::Refused { reason, .. }) => {
-                create_in(ebpf, link, pin, Mode::Generic).map(|()| Some(reason))
-            }
-            other => other.map(|()| None),
-        },
+    if let Some(mode) = wanted {
+        return create_in(ebpf, link, pin, mode).map(|()| None);
+    }
+    match create_in(ebpf, link, pin, Mode::Native) {
+        Err(AttachError::Refused { reason, .. }) => {
+            create_in(ebpf, link, pin, Mode::Generic).map(|()| Some(reason))
+        }
+        other => other.map(|()| None),
     }
 }
 
@@ -130,8 +139,8 @@ fn create_in(ebpf: &mut Ebpf, link: &Link, pin: &Path, mode: Mode) -> Result<(),
     let refused = |reason| AttachError::Refused { interface: interface.clone(), mode, reason };
     let program = main_program(ebpf, interface)?;
     let flags = match mode {
-        Mode::Native => AyaMode::Driver,
         Mode::Generic => AyaMode::Skb,
+        Mode::Native | Mode::MapsOnly => AyaMode::Driver,
     };
     let id = match program.attach_to_if_index(link.index, flags) {
         Ok(id) => id,
@@ -179,7 +188,7 @@ fn switch(
     ebpf: &mut Ebpf,
     link: &Link,
     pin: &Path,
-    wanted: XdpMode,
+    wanted: Option<Mode>,
     running: Mode,
 ) -> Result<Attached, AttachError> {
     unpin(&link.name, pin)?;
@@ -283,10 +292,6 @@ fn mode_of(link: &Link) -> Mode {
         // Several: beside what a device runs by itself, ours is the driver's.
         _ => Mode::Native,
     }
-}
-
-const fn contradicts(wanted: XdpMode, running: Mode) -> bool {
-    matches!((wanted, running), (XdpMode::Native, Mode::Generic) | (XdpMode::Generic, Mode::Native))
 }
 
 fn look_up(interface: &str) -> Result<Link, AttachError> {

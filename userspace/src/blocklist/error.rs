@@ -202,7 +202,8 @@ pub enum AttachError {
     /// Somebody else's program is there, and stays there.
     #[error(
         "interface `{interface}` already has XDP program {program_id}{}, which isn't Ravelin's and is left \
-         alone; see `ip -d link show {interface}` and `bpftool net`, and remove it with what installed it",
+         alone; see `ip -d link show {interface}` and `bpftool net`, and remove it with what installed it, or \
+         keep both under its dispatcher: `xdp_mode: maps-only` (docs/configuration.md)",
         program_name.as_deref().map(|name| format!(" (`{name}`)")).unwrap_or_default()
     )]
     Foreign {
@@ -212,6 +213,42 @@ pub enum AttachError {
         program_id: u32,
         /// Its name, where we may know it.
         program_name: Option<String>,
+    },
+    /// Maps only, and nothing on the interface uses them.
+    #[error(
+        "interface `{interface}` {found}; have your loader put Ravelin's there: `ravelin object \
+         /run/ravelin.bpf.o && xdp-loader load -n ravelin -p {} {interface} /run/ravelin.bpf.o`",
+        maps.display()
+    )]
+    Unfed {
+        /// The interface.
+        interface: String,
+        /// What is there.
+        found: String,
+        /// Where the maps are pinned.
+        maps: PathBuf,
+    },
+    /// Maps only, and our own program is on the interface.
+    #[error(
+        "interface `{interface}` still has the program that Ravelin itself attached, and `xdp_mode` is \
+         maps-only; let go of it (`rm {}`), then have your loader put it there", pin.display()
+    )]
+    OwnLink {
+        /// The interface.
+        interface: String,
+        /// The pin.
+        pin: PathBuf,
+    },
+    /// Maps only, and what is attached can't be looked at.
+    #[error(
+        "whether the program on interface `{interface}` uses our maps can't be told (listing programs and \
+         links needs CAP_SYS_ADMIN): {source}"
+    )]
+    Unproven {
+        /// The interface.
+        interface: String,
+        /// What the kernel said.
+        source: io::Error,
     },
     /// The pinned link is in use in another network namespace.
     #[error(
@@ -274,6 +311,9 @@ impl AttachError {
             | Self::NotEthernet { interface }
             | Self::PartOf { interface, .. }
             | Self::Foreign { interface, .. }
+            | Self::Unfed { interface, .. }
+            | Self::OwnLink { interface, .. }
+            | Self::Unproven { interface, .. }
             | Self::Elsewhere { interface, .. }
             | Self::NotALink { interface, .. }
             | Self::Refused { interface, .. }

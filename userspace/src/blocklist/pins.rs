@@ -60,7 +60,8 @@ impl Pins {
         Self { dir: dir.to_owned() }
     }
 
-    fn maps_dir(&self) -> PathBuf {
+    /// Where our maps are pinned.
+    pub(super) fn maps_dir(&self) -> PathBuf {
         self.layout_dir(LAYOUT_VERSION)
     }
 

@@ -1,12 +1,11 @@
 //! Bans by the million: from the database into the kernel, as at start.
 
-use std::collections::HashMap;
-
 use ravelin_common::{Entry, map};
 
 use super::place::{self, Place};
 use super::{Blocklist, BlocklistError, Expiry, Extent, Inserted, maps, sys};
 use crate::event::{Ports, Target};
+use crate::seeded::HashMap;
 
 /// Entries that go into the kernel by one call: a millisecond, so that it never holds up anything.
 const BATCH: usize = 1_000;
@@ -56,7 +55,8 @@ impl Blocklist {
         &mut self,
         bans: impl IntoIterator<Item = impl Into<Wanted>>,
     ) -> Result<Restored, BlocklistError> {
-        let mut known: HashMap<Target, Expiry> = HashMap::with_capacity(self.len());
+        let mut known: HashMap<Target, Expiry> = HashMap::default();
+        known.reserve(self.len());
         if self.exact > 0 {
             self.maps.each_exact(|target, entry| {
                 known.insert(target, Expiry::from_ns(entry.expires_ns));
@@ -70,18 +70,15 @@ impl Blocklist {
 
         let mut restored = Restored::default();
         let mut batches = Batches::default();
+        let mut nets = Vec::new();
         for wanted in bans {
-            let Wanted { target, ports, expires } = wanted.into();
-            if let Err(error) = self.allow.refuse(target) {
-                restored.refused.push((target, error));
+            let wanted = wanted.into();
+            if matches!(Place::from(wanted.target), Place::NetV4(_) | Place::NetV6(_)) {
+                nets.push(wanted);
                 continue;
             }
-            let is_there = match &ports {
-                None => known.get(&target).is_some_and(|there| same(*there, expires)),
-                Some(ports) => self.has(target, ports, expires)?,
-            };
-            if is_there {
-                restored.unchanged += 1;
+            let Wanted { target, ports, expires } = wanted;
+            if !self.is_missing(&known, target, ports.as_ref(), expires, &mut restored)? {
                 continue;
             }
             // A bit that is clear says that the target is neither in the map nor on its way there.
@@ -99,11 +96,7 @@ impl Blocklist {
                 }
                 _ => {
                     self.flush(&mut batches, &mut restored)?;
-                    match self.ban(target, ports.as_ref(), expires) {
-                        Ok(Inserted::New) => restored.added += 1,
-                        Ok(Inserted::Renewed) => restored.renewed += 1,
-                        Err(error) => restored.refused.push((target, error)),
-                    }
+                    self.restore_one(target, ports.as_ref(), expires, &mut restored);
                 }
             }
             if batches.v4.keys.len() >= BATCH || batches.v6.keys.len() >= BATCH {
@@ -111,7 +104,50 @@ impl Blocklist {
             }
         }
         self.flush(&mut batches, &mut restored)?;
+        // The outer before the inner: what is nested then gets at once what those around it ask for, and
+        // nothing that is there already has to be raised.
+        nets.sort_by_key(|wanted| wanted.target.net().prefix_len());
+        for Wanted { target, ports, expires } in nets {
+            if self.is_missing(&known, target, ports.as_ref(), expires, &mut restored)? {
+                self.restore_one(target, ports.as_ref(), expires, &mut restored);
+            }
+        }
         Ok(restored)
+    }
+
+    /// Whether a ban is to be made; if not, it is accounted for.
+    fn is_missing(
+        &self,
+        known: &HashMap<Target, Expiry>,
+        target: Target,
+        ports: Option<&Ports>,
+        expires: Expiry,
+        restored: &mut Restored,
+    ) -> Result<bool, BlocklistError> {
+        if let Err(error) = self.allow.refuse(target) {
+            restored.refused.push((target, error));
+            return Ok(false);
+        }
+        let is_there = match ports {
+            None => known.get(&target).is_some_and(|there| same(*there, expires)),
+            Some(ports) => self.has(target, ports, expires)?,
+        };
+        restored.unchanged += usize::from(is_there);
+        Ok(!is_there)
+    }
+
+    fn restore_one(
+        &mut self,
+        target: Target,
+        ports: Option<&Ports>,
+        expires: Expiry,
+        restored: &mut Restored,
+    ) {
+        match self.ban(target, ports, expires) {
+            Ok(Inserted::New) => restored.added += 1,
+            Ok(Inserted::Renewed) => restored.renewed += 1,
+            Err(error) => restored.refused.push((target, error)),
+        }
     }
 
     /// Whether these ports are banned as long as wanted, by a ban of ports.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use ravelin_common::Settings;
 use ravelin_common::prefilter::Bit;
 
 use super::place::Place;
@@ -25,15 +26,24 @@ impl Blocklist {
             self.nets.adopt(net, extent, entry.flags);
         }
         self.take_stock_of_exact()?;
-        self.write_families()
+        // Also where the tries are as they were: the other settings may be new.
+        self.settings = self.with_families();
+        self.maps.set_settings(self.settings)
     }
 
     /// Says in the settings which tries are in use.
     pub(super) fn write_families(&mut self) -> Result<(), BlocklistError> {
+        let settings = self.with_families();
+        if settings != self.settings {
+            self.maps.set_settings(settings)?;
+            self.settings = settings;
+        }
+        Ok(())
+    }
+
+    fn with_families(&self) -> Settings {
         let (v4, v6) = self.nets.families();
-        self.settings.nets_v4 = u32::from(v4);
-        self.settings.nets_v6 = u32::from(v6);
-        self.maps.set_settings(self.settings)
+        Settings { nets_v4: u32::from(v4), nets_v6: u32::from(v6), ..self.settings }
     }
 
     /// Learns what the exact maps hold, and makes the prefilter anew from it.

@@ -1,5 +1,5 @@
-//! What bpf(2) and mmap(2) can do and aya can't: whole batches of a hash map, whose interface a link
-//! is on, a map's memory. The only unsafe code of the daemon.
+//! What bpf(2) and mmap(2) can do and aya can't: whole batches of a hash map, what a link is on, a map's
+//! memory. The only unsafe code of the daemon.
 #![expect(unsafe_code, reason = "aya 0.14 has none of this (aya-rs/aya#1124 for batches)")]
 
 use std::ffi::CString;
@@ -39,6 +39,56 @@ pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
 
 /// What a link is; `None` where it isn't an XDP link.
 pub(super) fn xdp_link_info(link: BorrowedFd<'_>) -> io::Result<Option<XdpLinkInfo>> {
+    let info = link_info(link)?;
+    if info.type_ != bpf_link_type::BPF_LINK_TYPE_XDP as u32 {
+        return Ok(None);
+    }
+    // SAFETY: the kernel fills this field of the union for this type of link.
+    let ifindex = unsafe { info.__bindgen_anon_1.xdp.ifindex };
+    Ok(Some(XdpLinkInfo { ifindex, program_id: info.prog_id }))
+}
+
+/// What a link of an extension (or of tracing) is: its program, and the program that it extends; `None` for
+/// other links.
+pub(super) fn extension_target(link: BorrowedFd<'_>) -> io::Result<Option<(u32, u32)>> {
+    let info = link_info(link)?;
+    if info.type_ != bpf_link_type::BPF_LINK_TYPE_TRACING as u32 {
+        return Ok(None);
+    }
+    // SAFETY: the kernel fills this field of the union for this type of link.
+    let target = unsafe { info.__bindgen_anon_1.tracing.target_obj_id };
+    Ok(Some((info.prog_id, target)))
+}
+
+/// The first link whose id is above `id`.
+pub(super) fn next_link(id: u32) -> io::Result<Option<u32>> {
+    let mut attr = zeroed();
+    // SAFETY: writing to unions' fields of plain integers.
+    let request = unsafe { &mut attr.__bindgen_anon_6 };
+    request.__bindgen_anon_1.start_id = id;
+    match bpf(bpf_cmd::BPF_LINK_GET_NEXT_ID, &mut attr) {
+        // SAFETY: as written above; the kernel has filled it in.
+        Ok(_) => Ok(Some(unsafe { attr.__bindgen_anon_6.next_id })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a link by its id; `None` where it is gone.
+pub(super) fn open_link(id: u32) -> io::Result<Option<OwnedFd>> {
+    let mut attr = zeroed();
+    // SAFETY: writing to unions' fields of plain integers.
+    let request = unsafe { &mut attr.__bindgen_anon_6 };
+    request.__bindgen_anon_1.link_id = id;
+    match bpf(bpf_cmd::BPF_LINK_GET_FD_BY_ID, &mut attr) {
+        // SAFETY: the kernel has just given us this descriptor (close-on-exec), and nobody else has it.
+        Ok(fd) => Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn link_info(link: BorrowedFd<'_>) -> io::Result<bpf_link_info> {
     // SAFETY: plain integers and unions of such; all zeros is a valid value.
     let mut info: bpf_link_info = unsafe { std::mem::zeroed() };
     let mut attr = zeroed();
@@ -48,12 +98,7 @@ pub(super) fn xdp_link_info(link: BorrowedFd<'_>) -> io::Result<Option<XdpLinkIn
     request.info_len = u32::try_from(size_of::<bpf_link_info>()).unwrap_or(0);
     request.info = (&raw mut info).addr() as u64;
     bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
-    if info.type_ != bpf_link_type::BPF_LINK_TYPE_XDP as u32 {
-        return Ok(None);
-    }
-    // SAFETY: the kernel fills this field of the union for this type of link.
-    let ifindex = unsafe { info.__bindgen_anon_1.xdp.ifindex };
-    Ok(Some(XdpLinkInfo { ifindex, program_id: info.prog_id }))
+    Ok(info)
 }
 
 /// Takes a link off its interface at once; its pin remains, empty. (Removing the last pin detaches too,

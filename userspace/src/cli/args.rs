@@ -55,6 +55,8 @@ pub(super) enum Command {
     Panic(Panic),
     /// Try the mail relay out
     Mail(Mail),
+    /// Write the XDP object for another loader (`xdp_mode: maps-only`)
+    Object(Object),
 }
 
 #[derive(Debug, Parser)]
@@ -80,7 +82,7 @@ pub(super) struct When {
     /// The time at which the lines are taken to be read, RFC 3339 [default: now]
     #[arg(long, value_name = "TIME")]
     pub(super) now: Option<jiff::Timestamp>,
-    /// The zone of stamps without one, such as Europe/Berlin or UTC [default: the system's]
+    /// The zone of stamps without one and of rules' times of day, such as Europe/Berlin or UTC [default: the system's]
     #[arg(long, value_name = "ZONE")]
     pub(super) tz: Option<String>,
 }
@@ -270,4 +272,10 @@ pub(super) struct MailTest {
     /// Print what was done as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Object {
+    /// File to write, or `-` for standard output
+    pub(super) file: PathBuf,
 }

@@ -118,6 +118,21 @@ fn packs(config: &Config, findings: &mut Findings) {
             findings.error("rules", format!("{}: this test fails: {difference}", test.place));
         }
     }
+    for source in &packs.rules().lists {
+        match source.read() {
+            Ok(list) if list.is_empty() => findings.warning(
+                "rules",
+                format!(
+                    "{}: the list `{}` is empty, so conditions on it never hold: put somebody into {}",
+                    source.place,
+                    source.name,
+                    source.path.display()
+                ),
+            ),
+            Ok(_) => {}
+            Err(error) => findings.error("rules", error.to_string()),
+        }
+    }
     findings.well(format!(
         "{} rules on {} events, {} tests of packs",
         packs.rules().rules.len(),

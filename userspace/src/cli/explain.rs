@@ -25,7 +25,7 @@ use crate::source::WholeLine;
 
 pub(super) fn run(config: Option<&Path>, args: &args::Explain) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
-    let engine = setup::engine(&config)?;
+    let engine = setup::engine(&config, &args.when)?;
     let (decoder, now) = setup::decoder(args.format, &args.when)?;
     let mut inputs =
         args.files.iter().map(|file| setup::input(file)).collect::<Result<Vec<_>, _>>()?;

@@ -35,7 +35,7 @@ const TOLD_TARGETS: usize = 1_000;
 
 pub(super) fn run(config: Option<&Path>, args: &Replay) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
-    let mut engine = setup::engine(&config)?;
+    let mut engine = setup::engine(&config, &args.when)?;
     let (mut decoder, now) = setup::decoder(args.format, &args.when)?;
     let mut inputs =
         args.files.iter().map(|file| setup::input(file)).collect::<Result<Vec<_>, _>>()?;

@@ -16,7 +16,7 @@ use crate::event::Timestamp;
 use crate::format::{Decoder, Selection};
 use crate::host::{self, Facts};
 use crate::policy::SuricataProof;
-use crate::rules::Packs;
+use crate::rules::{ListWatch, Packs};
 use crate::source::{LineCap, WholeLines};
 
 /// The configuration, or what is wrong with it.
@@ -65,7 +65,8 @@ pub(super) fn unexpected(asked: &str, answer: &Response) -> anyhow::Error {
 }
 
 /// A fresh engine for `explain` and `replay`: the configuration and this host's own addresses, no state.
-pub(super) fn engine(config: &Config) -> anyhow::Result<Engine> {
+pub(super) fn engine(config: &Config, when: &When) -> anyhow::Result<Engine> {
+    let zone = zone(when)?;
     let packs = Packs::load(config.builtin_rules, &config.rules)?;
     // A container or a namespace may refuse netlink; the configured `home` still holds then.
     let facts = host::facts().unwrap_or_else(|error| {
@@ -75,20 +76,31 @@ pub(super) fn engine(config: &Config) -> anyhow::Result<Engine> {
     let network = daemon::network_of(&facts, config);
     let proof = SuricataProof::load(&config.suricata_rules)
         .unwrap_or_else(|_unreadable| SuricataProof::unknown());
-    Ok(Engine::new(Arc::new(packs), config, network, proof))
+    let lists = ListWatch::new(&packs.rules().lists);
+    for (_, error, _) in lists.troubles() {
+        tracing::warn!(%error, "Conditions on this list don't hold.");
+    }
+    let mut engine = Engine::new(Arc::new(packs), config, network, proof).in_zone(zone);
+    engine.set_lists(lists.lists());
+    Ok(engine)
 }
 
 /// A decoder for lines that come from no configured source, and the time at which they are read.
 pub(super) fn decoder(format: Selection, when: &When) -> anyhow::Result<(Decoder, Timestamp)> {
-    let zone = match &when.tz {
-        None => TimeZone::system(),
-        Some(name) => TimeZone::get(name).with_context(|| {
-            format!("--tz: expected a zone such as Europe/Berlin or UTC, got `{name}`")
-        })?,
-    };
+    let zone = zone(when)?;
     let now =
         when.now.map_or_else(Timestamp::now, |now| Timestamp::from_micros(now.as_microsecond()));
     Ok((Decoder::new(format, zone), now))
+}
+
+/// The zone of stamps without one, and of rules' times of day.
+fn zone(when: &When) -> anyhow::Result<TimeZone> {
+    match &when.tz {
+        None => Ok(TimeZone::system()),
+        Some(name) => TimeZone::get(name).with_context(|| {
+            format!("--tz: expected a zone such as Europe/Berlin or UTC, got `{name}`")
+        }),
+    }
 }
 
 /// A file, or standard input for `-`.

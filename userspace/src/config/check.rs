@@ -70,6 +70,7 @@ impl Check<'_> {
             sources: self.sources(raw.sources)?,
             home: self.many("home", raw.home, prefix)?.unwrap_or(usual.home),
             allow: self.many("allow", raw.allow, prefix)?.unwrap_or(usual.allow),
+            fronts: self.many("fronts", raw.fronts, prefix)?.unwrap_or(usual.fronts),
             ban: self.ban(raw.ban.unwrap_or_default(), usual.ban)?,
             mail: self.mail(raw.mail.unwrap_or_default(), usual.mail)?,
         })
@@ -354,8 +355,12 @@ fn place_of(text: &Option<Text>) -> Location {
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
 
-const XDP_MODES: [(&str, XdpMode); 3] =
-    [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
+const XDP_MODES: [(&str, XdpMode); 4] = [
+    ("auto", XdpMode::Auto),
+    ("native", XdpMode::Native),
+    ("generic", XdpMode::Generic),
+    ("maps-only", XdpMode::MapsOnly),
+];
 
 /// What the journal's entries are called.
 const JOURNALD: &str = "journald";

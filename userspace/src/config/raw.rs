@@ -22,6 +22,7 @@ pub(super) struct RawConfig {
     pub(super) sources: Option<Vec<Spanned<RawSource>>>,
     pub(super) home: Option<Vec<Text>>,
     pub(super) allow: Option<Vec<Text>>,
+    pub(super) fronts: Option<Vec<Text>>,
     pub(super) ban: Option<RawBan>,
     pub(super) mail: Option<RawMail>,
     pub(super) metrics: Option<Text>,
@@ -74,7 +75,7 @@ pub(super) struct RawMail {
 
 /// Every key with its section, to tell where a misplaced one belongs. The documentation is tested
 /// against this list, and this list against the structs.
-pub(super) const KEYS: [&str; 42] = [
+pub(super) const KEYS: [&str; 43] = [
     "mode",
     "interfaces",
     "xdp_mode",
@@ -91,6 +92,7 @@ pub(super) const KEYS: [&str; 42] = [
     "sources.directory",
     "home",
     "allow",
+    "fronts",
     "ban",
     "ban.level",
     "ban.score",

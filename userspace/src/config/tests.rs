@@ -58,6 +58,7 @@ sources:
     file: auth.log
 home: [203.0.113.0/24, 2001:db8:1::5/48]
 allow: [192.0.2.7, '2001:db8::1', '::ffff:198.51.100.0/120']
+fronts: [198.51.100.80]
 ban:
   level: 16
   score: 50.5
@@ -101,6 +102,7 @@ mail:
     let prefixes = |nets: &[ipnet::IpNet]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(prefixes(&config.home), ["203.0.113.0/24", "2001:db8:1::/48"]);
     assert_eq!(prefixes(&config.allow), ["192.0.2.7/32", "2001:db8::1/128", "198.51.100.0/24"]);
+    assert_eq!(prefixes(&config.fronts), ["198.51.100.80/32"]);
     assert_eq!((ban.level, ban.score, ban.ipv6_prefix), (16, 50.5, 56));
     assert_eq!(ban.score_half_life, Duration::from_hours(1));
     assert_eq!(ban.ttl, Duration::from_mins(90));
@@ -147,7 +149,10 @@ fn what_is_wrong_is_said_with_place_value_and_remedy() {
         ("mode: enforce\n---\nmode: observe", "3:1: a second document begins here"),
         // Words.
         ("mode: off", "1:7: mode: expected one of enforce, observe, got `off`"),
-        ("xdp_mode: skb", "1:11: xdp_mode: expected one of auto, native, generic, got `skb`"),
+        (
+            "xdp_mode: skb",
+            "1:11: xdp_mode: expected one of auto, native, generic, maps-only, got `skb`",
+        ),
         ("ban: {private: yes}", "1:16: ban.private: expected one of true, false, got `yes`"),
         // Numbers.
         ("ban: {level: 17}", "ban.level: expected a whole number from 1 to 16, got `17`"),

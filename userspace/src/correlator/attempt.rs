@@ -171,6 +171,7 @@ mod tests {
             proven: true,
             attempt,
             success: false,
+            web: false,
         }
     }
 
@@ -184,6 +185,7 @@ mod tests {
         let event = Event {
             kind,
             fields: Fields::default(),
+            program: None,
             pid,
             repeated,
             address: Blame::Nobody,

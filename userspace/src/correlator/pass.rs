@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::Fired;
 use super::absence::{Absences, Expected};
-use super::condition::{Subject, Whose};
+use super::condition::{Setting, Subject, Whose};
 use super::entry::{Entry, Place};
 use super::owner::Owner;
 use super::plan::{Gate, GroupKind, Plan, RulePlan, Step};
@@ -12,6 +14,7 @@ use super::scope::Scope;
 use super::table::{Slot, Table};
 use super::track::{Evidence, Firings, Tick};
 use crate::event::{Alert, Event, Offence};
+use crate::rules::List;
 
 /// Which rules' conditions hold for the event at hand, and how often.
 #[derive(Debug)]
@@ -54,6 +57,10 @@ pub(super) struct Pass<'p, 'e, 'l> {
     pub(super) fired: &'p mut Fired,
     pub(super) event: &'e Event<'l>,
     pub(super) subject: Subject,
+    /// Where days begin.
+    pub(super) zone: &'p TimeZone,
+    /// What lists hold.
+    pub(super) lists: &'p [Option<Arc<List>>],
     pub(super) evidence: Evidence,
     /// Whether it adds to the subject's score.
     pub(super) scored: bool,
@@ -243,7 +250,8 @@ impl<'p> Pass<'p, '_, '_> {
             None => self.charge,
             Some(rules) => self.held.most(rules)?,
         };
-        rule.when.iter().all(|test| test.holds(self.event)).then_some(times)
+        let setting = Setting { now: self.now, zone: self.zone, lists: self.lists };
+        rule.when.iter().all(|test| test.holds(self.event, setting)).then_some(times)
     }
 
     /// The key under which enough came before, if it did.

@@ -247,7 +247,7 @@ mod tests {
         for n in 0..100 {
             let points = if n % 10 == 0 { 50.0 } else { 1.0 };
             feed(&mut table, n, 0, |entry| {
-                _ = entry.add(points, points, Scope::EVERY, 0, 600_000.0)
+                _ = entry.add(points, points, Scope::EVERY, 0, 600_000.0);
             });
         }
         for n in 1_000..11_000 {

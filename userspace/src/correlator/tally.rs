@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::condition::{Subject, Whose};
+use super::condition::{Setting, Subject, Whose};
 use super::entry::Place;
 use super::owner::Owner;
 use super::plan::{GroupKind, Step};
@@ -52,7 +52,8 @@ impl Correlator {
             let counting = self.plan.group(group);
             let lead = self.plan.rule(counting.lead);
             let reached = lead.after.as_ref().is_none_or(|rules| self.held.most(rules).is_some());
-            if !reached || !lead.when.iter().all(|test| test.holds(event)) {
+            let setting = Setting { now, zone: &self.zone, lists: &self.lists };
+            if !reached || !lead.when.iter().all(|test| test.holds(event, setting)) {
                 continue;
             }
             let Some((whose, subkey)) = counting.key.resolve(event, subject, self.table.hasher())

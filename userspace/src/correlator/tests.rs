@@ -42,7 +42,7 @@ fn window(count: u32, within: u64, same: &[Key]) -> Option<Window> {
 }
 
 fn set(rules: Vec<Rule>) -> RuleSet {
-    RuleSet { rules, by_event: Vec::new(), children: Vec::new() }
+    RuleSet { rules, by_event: Vec::new(), children: Vec::new(), lists: Vec::new() }
 }
 
 fn field(name: &str) -> Key {
@@ -54,7 +54,7 @@ fn ladders() -> RuleSet {
     let mut rules = Vec::new();
     for (base, level, priority) in [(300_001, 7, 2), (300_011, 10, 1)] {
         let first = rules.len();
-        let when = Condition::Within { field: "priority".into(), min: priority, max: priority };
+        let when = Condition::between("priority", priority, priority);
         rules.push(Rule { when: vec![when], score: 10.0, ..rule(base, level, on(0)) });
         for (rung, count) in (1..).zip([5, 10, 20, 50]) {
             rules.push(Rule {
@@ -149,6 +149,7 @@ impl Bench {
                 proven: true,
                 attempt: index != 3,
                 success: index == 1,
+                web: false,
             })
             .collect();
         Self { correlator, kinds }
@@ -166,6 +167,7 @@ impl Bench {
             ]
             .into_iter()
             .collect(),
+            program: None,
             pid: line.pid,
             repeated: line.repeated,
             address: Blame::Address(addr),
@@ -533,6 +535,40 @@ fn a_flood_of_names_does_not_free_a_heavy_offender() {
     assert!(bench.ids(&Line { at: 2.0, ..LINE }).contains(&5720));
 }
 
+#[test]
+fn attackers_among_ten_times_as_many_passers_by_are_found_and_memory_stays_flat() {
+    /// A full table's worth.
+    const KEYS: u32 = 1 << 13;
+    const ATTACKERS: u8 = 16;
+    let limits = Limits { max_keys: KEYS as usize, ..Limits::default() };
+    let mut bench = Bench::with(&logins(), limits);
+    let mut found = vec![None; usize::from(ATTACKERS)];
+    let mut full = 0;
+    // Each passer-by guesses once, as many of them as fill the table ten times over in four minutes; between two
+    // guesses of an attacker come as many as an eighth of the table.
+    for n in 0..10 * KEYS {
+        let at = 240.0 * f64::from(n) / f64::from(10 * KEYS);
+        let from = Ipv4Addr::from_bits((203 << 24) | n).to_string();
+        bench.feed(&Line { from: &from, at, ..LINE });
+        let (turn, rest) = (n / (KEYS / 8), n % (KEYS / 8));
+        if let Some(attacker) = u8::try_from(rest).ok().filter(|it| *it < ATTACKERS) {
+            let from = Ipv4Addr::new(198, 51, 100, attacker).to_string();
+            if bench.ids(&Line { from: &from, at, ..LINE }).contains(&5720) {
+                found[usize::from(attacker)].get_or_insert(turn + 1);
+            }
+        }
+        if n == 2 * KEYS {
+            full = bench.correlator.stats().bytes;
+        }
+    }
+    let stats = bench.correlator.stats();
+    assert_eq!(stats.keys, KEYS as usize);
+    assert!(stats.evicted > u64::from(8 * KEYS), "{stats:?}");
+    assert!(stats.bytes <= full + full / 10, "{} bytes, {full} when it was full", stats.bytes);
+    // The eighth guess, or little later where the first was forgotten.
+    assert!(found.iter().all(|at| at.is_some_and(|at| at <= 12)), "{found:?}");
+}
+
 /// Prints, doesn't assert: `cargo test --release ... -- --ignored --nocapture speed_and_size`.
 #[test]
 #[ignore = "prints figures; run it in a release build"]
@@ -566,6 +602,7 @@ fn speed_and_size() {
                         ]
                         .into_iter()
                         .collect(),
+                        program: None,
                         pid: None,
                         repeated: 1,
                         address: Blame::Address(addr),

@@ -172,6 +172,17 @@ impl Track {
         let known = pairs.clone().skip(stale).position(|pair| pair[0] == value);
         self.ticks.remove(0, 2 * stale);
         let mut tick = now;
+        if let Some(known) = known
+            && now == latest
+        {
+            // In order, as nearly all are: the pair moves to the end where it lies.
+            let ticks = self.ticks.as_mut_slice();
+            ticks[2 * known..].rotate_left(2);
+            if let Some(last) = ticks.last_mut() {
+                *last = now;
+            }
+            return false;
+        }
         if let Some(known) = known {
             tick = tick.max(self.ticks.as_slice()[2 * known + 1]);
             self.ticks.remove(2 * known, 2);
@@ -182,8 +193,12 @@ impl Track {
                 return true;
             }
         }
-        let pairs = self.ticks.as_slice().chunks_exact(2);
-        let place = 2 * pairs.take_while(|pair| pair[1] <= tick).count();
+        let place = if tick == latest {
+            self.ticks.len()
+        } else {
+            let pairs = self.ticks.as_slice().chunks_exact(2);
+            2 * pairs.take_while(|pair| pair[1] <= tick).count()
+        };
         self.ticks.insert(place, &[value, tick]);
         false
     }

@@ -127,6 +127,7 @@ impl Pipeline {
         let at = Timestamp::now();
         let (packets, bytes) = removed.map_or((0, 0), |ban| (ban.packets, ban.bytes));
         self.parts.bans.remove(&target);
+        self.has_room_again();
         self.parts.engine.forgive(target, at);
         tracing::info!("{}", UnbanLine { target, by, packets, bytes });
         self.parts.store.push([Effect::Unbanned {

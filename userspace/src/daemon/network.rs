@@ -5,6 +5,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::config::{Config, MailConfig};
 use crate::host::Facts;
 use crate::policy::Network;
@@ -30,9 +32,17 @@ pub(super) fn with_relays(facts: &Facts, relays: Vec<IpAddr>) -> Network {
         gateways: facts.gateways.iter().copied().collect(),
         resolvers: facts.resolvers.iter().copied().collect(),
         relays,
-        on_link: facts.on_link_v6.iter().copied().collect(),
+        on_link: on_link(facts),
         inside: facts.container_subnets.iter().copied().collect(),
     }
+}
+
+/// The prefixes of the host's own links.
+fn on_link(facts: &Facts) -> Vec<IpNet> {
+    let v4 = facts.addresses.iter().map(|address| address.net.trunc());
+    // An address that is all of its prefix has no neighbours there.
+    let v4 = v4.filter(|net| net.addr().is_ipv4() && net.prefix_len() < 32);
+    v4.chain(facts.on_link_v6.iter().copied().map(IpNet::V6)).collect()
 }
 
 /// The addresses of a relay or webhook; `None` where they can't be had now.
@@ -66,6 +76,23 @@ pub(super) fn relays(url: &str) -> Option<Vec<IpAddr>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Address;
+
+    #[test]
+    fn own_links_are_of_both_families() {
+        let address = |net: &str| Address { ifindex: 1, net: net.parse().unwrap() };
+        let facts = Facts {
+            addresses: vec![
+                address("192.0.2.9/24"),
+                address("203.0.113.7/32"),
+                address("2001:db8:1::9/64"),
+            ],
+            on_link_v6: ["2001:db8:1::/64".parse().unwrap()].into(),
+            ..Facts::default()
+        };
+        let links: Vec<String> = on_link(&facts).iter().map(ToString::to_string).collect();
+        assert_eq!(links, ["192.0.2.0/24", "2001:db8:1::/64"]);
+    }
 
     #[test]
     fn finds_the_relay_in_every_form_of_its_url() {

@@ -1,7 +1,6 @@
 //! The engine's thread: takes batches and commands in turn, makes bans, and hands what happened to the
 //! store. It waits for nothing but work.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -14,15 +13,18 @@ use super::logline::BanLine;
 use super::reload::{Answer, Fresh};
 use super::sources::Sources;
 use super::surroundings::{News, Surroundings};
+use super::suspects::{self, Suspects};
 use super::telling::{notices, records};
 use super::vigilance;
 use crate::blocklist::{Blocklist, BlocklistError, Clock};
 use crate::config::Config;
 use crate::control::{Asked, Response};
 use crate::engine::Engine;
-use crate::event::{BanOrder, Line, Target, Timestamp, Verdict};
+use crate::event::{BanOrder, Line, Target, Timestamp, Verdict, Withheld};
 use crate::format::Undecodable;
 use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
+use crate::rules::ListWatch;
+use crate::seeded::HashMap;
 use crate::source::{Batch, Inbox, Loss, Received, Report};
 use crate::store::{self, Effect, Evidence};
 
@@ -69,6 +71,7 @@ impl Enforcement {
 /// What a pipeline is made of.
 pub(super) struct Parts {
     pub(super) engine: Engine,
+    pub(super) lists: ListWatch,
     pub(super) enforcement: Enforcement,
     /// Those that stand.
     pub(super) bans: HashMap<Target, BanOrder>,
@@ -92,6 +95,7 @@ pub(super) struct Pipeline {
     pub(super) parts: Parts,
     pub(super) started: Instant,
     pub(super) recent: Recent,
+    pub(super) suspects: Suspects,
     /// Bans that haven't dropped a packet yet, with when they entered the kernel.
     pub(super) undropped: HashMap<Target, Timestamp>,
     /// Bans that somebody got through nevertheless.
@@ -110,11 +114,12 @@ impl Pipeline {
             parts,
             started: Instant::now(),
             recent: Recent::default(),
-            undropped: HashMap::new(),
+            suspects: Suspects::default(),
+            undropped: HashMap::default(),
             ineffective: Vec::new(),
             awake: Timestamp::now(),
             renewed: None,
-            turned_away: HashMap::new(),
+            turned_away: HashMap::default(),
         }
     }
 
@@ -274,6 +279,14 @@ impl Pipeline {
                 evidence
             }
         };
+        if let (Some(event), Some(offender)) = (&outcome.event, outcome.offence.offender)
+            && outcome.offence.proven
+            && outcome.offence.bar != Some(Withheld::Front)
+            && self.suspects.note(event, offender)
+        {
+            let remedy = suspects::remedy(offender);
+            self.parts.health.note("front-suspected", &offender.to_string(), remedy);
+        }
         let notices = notices(&outcome, name, host, &evidence, self.parts.config.mail.level);
         let told = records(&outcome, &evidence);
         let verdict = outcome.verdict.clone();

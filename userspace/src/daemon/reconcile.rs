@@ -3,18 +3,29 @@
 //! The kernel's entries are adopted with their counts. What only the database knows (after a reboot) is
 //! restored with the remaining time. What only the kernel knows goes on, with origin `adopted`.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::mem;
+use std::panic::resume_unwind;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use super::DaemonError;
 use super::health::Health;
 use super::logline::UnbanLine;
 use super::pipeline::Enforcement;
-use crate::blocklist::{Clock, Expiry, KernelBan, Wanted};
+use crate::blocklist::{Blocklist, Clock, Expiry, KernelBan, Restored, Wanted};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
 use crate::policy::Past;
+use crate::seeded::HashMap;
 use crate::store::{Effect, Store};
+
+/// Bans that are handed on at once.
+const BATCH: usize = 1_000;
+/// So many times that may be read ahead.
+const AHEAD: usize = 16;
 
 /// Gives the bans that stand.
 pub(super) fn bring_together(
@@ -32,19 +43,17 @@ pub(super) fn bring_together(
             engine.policy_mut().allow(allowed.target, allowed.expires);
         }
     }
-    let mut bans = HashMap::new();
-    // A target may have several, of different ports: all of them hold, the latest is what is told.
-    let mut standing = Vec::new();
-    store.read().bans(|stored| {
-        let order = stored.order;
-        if order.expires().is_none_or(|expires| expires > now) {
-            standing.push((order.target, order.ports.clone(), order.expires()));
-            let is_later = |known: &BanOrder| known.since > order.since;
-            if !bans.get(&order.target).is_some_and(is_later) {
-                bans.insert(order.target, order);
-            }
-        }
-    })?;
+    let mut lifted = Vec::new();
+    let mut found = 0;
+    if let Some(blocklist) = enforcement.kernel() {
+        lifted = blocklist.set_allowed(&engine.policy().allowed())?.removed;
+        found = blocklist.len();
+    }
+    let (stored, restored) = read_bans(enforcement.kernel(), store, engine, now, &clock)?;
+    let Stored { mut bans, mut standing, covered } = stored;
+    let mut gone: HashSet<Target> = lifted.iter().map(|ban| ban.target).collect();
+    lifted.extend(covered.into_iter().filter(|target| gone.insert(*target)).map(never_dropped));
+    store.commit(&lifted.iter().map(|ban| forgiven(ban, now)).collect::<Vec<_>>())?;
     let mut past = Vec::new();
     store.read().offences(now.saturating_sub(config.ban.forget_after), |offences| {
         past.push(Past {
@@ -55,28 +64,13 @@ pub(super) fn bring_together(
         });
     })?;
 
-    if let Some(blocklist) = enforcement.kernel() {
-        let allowed = engine.policy().allowed();
-        let outcome = blocklist.set_allowed(&allowed)?;
-        let mut lifted = outcome.removed;
-        bans.retain(|target, _| {
-            let stays = engine.policy().why_covered(*target).is_none();
-            if !stays && lifted.iter().all(|ban| ban.target != *target) {
-                lifted.push(never_dropped(*target));
-            }
-            stays
-        });
-        store.commit(&lifted.iter().map(|ban| forgiven(ban, now)).collect::<Vec<_>>())?;
-        standing.retain(|(target, ..)| bans.contains_key(target));
-        let wanted = standing.iter().map(|(target, ports, expires)| Wanted {
-            target: *target,
-            ports: ports.clone(),
-            expires: clock.expiry(*expires),
-        });
-        let restored = blocklist.restore(wanted)?;
+    if let (Some(blocklist), Some(restored)) = (enforcement.kernel(), restored) {
         for (target, error) in &restored.refused {
             tracing::warn!(%target, %error, "A ban couldn't be restored.");
             bans.remove(target);
+        }
+        if !restored.refused.is_empty() {
+            standing.retain(|past| bans.contains_key(&past.target));
         }
         if let Some((_, error)) = restored.refused.first() {
             health.degrade(
@@ -88,7 +82,7 @@ pub(super) fn bring_together(
                 ),
             );
         }
-        blocklist.each(|entry| {
+        let mut adopt = |entry: KernelBan| {
             if !entry.expires.lapsed(clock.monotonic_ns()) {
                 bans.entry(entry.target).or_insert_with(|| BanOrder {
                     target: entry.target,
@@ -104,7 +98,11 @@ pub(super) fn bring_together(
                     offences: 0,
                 });
             }
-        })?;
+        };
+        // After a reboot it holds nothing but what we have just put there.
+        if found > 0 {
+            blocklist.each(&mut adopt)?;
+        }
         if restored.added > 0 || !bans.is_empty() {
             tracing::info!(
                 standing = bans.len(),
@@ -116,11 +114,104 @@ pub(super) fn bring_together(
     engine.policy_mut().restore(past);
     // An adopted ban may be one whose line comes again, since we died before it was committed: then the
     // line shall ban it anew, with its reason, its mail and its place in the history.
-    for (target, ports, expires) in standing {
-        let Some(BanOrder { offences, .. }) = bans.get(&target) else { continue };
-        engine.policy_mut().restore([Past { target, ports, expires, offences: *offences }]);
-    }
+    engine.policy_mut().restore(standing);
     Ok(bans)
+}
+
+/// What the database says of bans.
+#[derive(Default)]
+struct Stored {
+    bans: HashMap<Target, BanOrder>,
+    /// A target may have several, of different ports: all of them hold, the latest is what is told.
+    standing: Vec<Past>,
+    /// Wholly allowed by now.
+    covered: Vec<Target>,
+}
+
+impl Stored {
+    /// Takes one of them, which stands.
+    fn take(&mut self, order: BanOrder) {
+        let target = order.target;
+        self.standing.push(Past {
+            target,
+            ports: order.ports.clone(),
+            expires: order.expires(),
+            offences: order.offences,
+        });
+        match self.bans.entry(target) {
+            Entry::Vacant(free) => drop(free.insert(order)),
+            Entry::Occupied(mut known) => {
+                if known.get().since <= order.since {
+                    known.insert(order);
+                }
+            }
+        }
+    }
+
+    fn of(orders: Vec<BanOrder>) -> Self {
+        let mut stored = Self::default();
+        stored.bans.reserve(orders.len());
+        stored.standing.reserve(orders.len());
+        for order in orders {
+            stored.take(order);
+        }
+        if stored.standing.len() > stored.bans.len() {
+            // What counts against it is what the latest of its bans says.
+            for past in &mut stored.standing {
+                past.offences = stored.bans.get(&past.target).map_or(0, |order| order.offences);
+            }
+        }
+        stored
+    }
+}
+
+/// Reads the bans, and has them enter the kernel at the same time: each takes about as long as the other. What
+/// else is made of them waits until they are in force.
+fn read_bans(
+    blocklist: Option<&mut Blocklist>,
+    store: &Store,
+    engine: &Engine,
+    now: Timestamp,
+    clock: &Clock,
+) -> Result<(Stored, Option<Restored>), DaemonError> {
+    let stands = |order: &BanOrder| order.expires().is_none_or(|expires| expires > now);
+    let mut orders = Vec::new();
+    let Some(blocklist) = blocklist else {
+        store.read().bans(|row| orders.extend(Some(row.order).filter(stands)))?;
+        return Ok((Stored::of(orders), None));
+    };
+    let mut covered = Vec::new();
+    let (sender, receiver) = sync_channel::<Vec<Wanted>>(AHEAD);
+    thread::scope(|scope| {
+        let feeding = thread::Builder::new()
+            .name("restore".to_owned())
+            .spawn_scoped(scope, move || blocklist.restore(receiver.into_iter().flatten()))
+            .map_err(|source| DaemonError::System { what: "a thread for the bans", source })?;
+        let mut batch = Vec::with_capacity(BATCH);
+        let read = store.read().bans(|row| {
+            let order = row.order;
+            if !stands(&order) {
+                return;
+            }
+            let target = order.target;
+            if engine.policy().why_covered(target).is_some() {
+                covered.push(target);
+                return;
+            }
+            let expires = clock.expiry(order.expires());
+            batch.push(Wanted { target, ports: order.ports.clone(), expires });
+            orders.push(order);
+            if batch.len() == BATCH {
+                // Where it has given up, its error says why.
+                drop(sender.send(mem::replace(&mut batch, Vec::with_capacity(BATCH))));
+            }
+        });
+        drop(sender.send(batch));
+        drop(sender);
+        let restored = feeding.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        read?;
+        Ok((Stored { covered, ..Stored::of(orders) }, Some(restored)))
+    })
 }
 
 /// A ban that only the database knew.

@@ -140,6 +140,11 @@ impl Pipeline {
 
         let proof_known = !proof.is_unknown();
         self.parts.engine.reload(packs, &config, &network, proof);
+        self.parts.lists.follow(&self.parts.engine.packs().rules().lists);
+        self.parts.engine.set_lists(self.parts.lists.lists());
+        // Whoever is a suspect still will be one again.
+        self.suspects.clear();
+        self.parts.health.clear_unless("front-suspected", |_| false);
         match self.sync_allowed() {
             Ok(lifted) => changes
                 .extend(lifted.iter().map(|target| format!("the ban of {target} was lifted"))),
@@ -221,6 +226,7 @@ fn config_changes(old: &Config, new: &Config) -> Vec<String> {
     tell("interfaces", list(old.interfaces.iter().cloned()), list(new.interfaces.iter().cloned()));
     tell("home", nets(&old.home), nets(&new.home));
     tell("allow", nets(&old.allow), nets(&new.allow));
+    tell("fronts", nets(&old.fronts), nets(&new.fronts));
     tell(
         "suricata_rules",
         old.suricata_rules.display().to_string(),

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::network;
 use super::pipeline::{Command, Pipeline};
+use crate::blocklist::Mode;
 use crate::host::{self, Facts, Watch};
 use crate::policy::Network;
 use crate::source::{CommandSender, SendError};
@@ -215,13 +216,18 @@ impl Pipeline {
         for name in &parts.interfaces {
             let known = blocklist.interfaces().iter().find(|attached| attached.interface == *name);
             let sound = known.zip(facts.link(name)).is_some_and(|(attached, link)| {
-                attached.ifindex == link.index && link.xdp.is_some()
+                // What another loader has attached it may take off, or others may: looked at anew.
+                attached.mode != Mode::MapsOnly
+                    && attached.ifindex == link.index
+                    && link.xdp.is_some()
             });
             if sound {
                 parts.health.clear("interface-unprotected", name);
                 continue;
             }
+            let was_fed = known.is_some_and(|attached| attached.mode == Mode::MapsOnly);
             match blocklist.attach(name) {
+                Ok(attached) if was_fed && attached.mode == Mode::MapsOnly => {}
                 Ok(attached) => {
                     let mode = attached.mode.as_str();
                     tracing::info!(interface = name, mode, "Attached.");

@@ -26,6 +26,7 @@ impl Pipeline {
         }
         self.parts.engine.policy_mut().expire(now);
         self.expire_allowed(now);
+        self.look_at_lists();
         self.look_at_absences(now);
         self.look_at_ineffective();
         self.look_at_sources();
@@ -34,6 +35,27 @@ impl Pipeline {
         for notice in self.parts.health.news() {
             self.mail(&notice);
         }
+    }
+
+    /// Files that conditions ask for: what is new in them, and which can't be read.
+    fn look_at_lists(&mut self) {
+        let parts = &mut self.parts;
+        if parts.lists.look() {
+            parts.engine.set_lists(parts.lists.lists());
+            tracing::info!("Lists that rules ask for have changed.");
+        }
+        let mut broken = Vec::new();
+        for (source, error, copied) in parts.lists.troubles() {
+            broken.push(source.name.as_str());
+            if copied {
+                let remedy = format!("{error}; until then what was read before is used");
+                parts.health.note("list-unreadable", &source.name, remedy);
+            } else {
+                let remedy = format!("{error}; until then conditions on it don't hold");
+                parts.health.degrade("list-unreadable", &source.name, remedy);
+            }
+        }
+        parts.health.clear_unless("list-unreadable", |name| broken.contains(&name));
     }
 
     /// What should have come and didn't: decided once every source is read up to there, so that a backlog
@@ -78,11 +100,15 @@ impl Pipeline {
             })
             .collect();
         if !effects.is_empty() {
-            // There is room again.
-            for map in self.turned_away.keys() {
-                self.parts.health.clear("map-full", map);
-            }
+            self.has_room_again();
             self.parts.store.push(effects);
+        }
+    }
+
+    /// Bans have gone: there is room for others.
+    pub(super) fn has_room_again(&self) {
+        for map in self.turned_away.keys() {
+            self.parts.health.clear("map-full", map);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::event::{Line, Timestamp, Verdict};
 use crate::format::{Decoder, Selection};
 use crate::policy::{Network, SuricataProof};
-use crate::rules::{Outcome as TestOutcome, PackTest, Packs};
+use crate::rules::{List, Outcome as TestOutcome, PackTest, Packs};
 
 /// Feeds a test's lines to a fresh engine; what differs from what the test expects of the last one,
 /// one sentence each.
@@ -17,6 +17,16 @@ pub fn run_pack_test(packs: &Arc<Packs>, test: &PackTest, now: Timestamp) -> Vec
     let config = Config { home: test.home.clone(), ..Config::default() };
     let mut engine =
         Engine::new(Arc::clone(packs), &config, Network::default(), SuricataProof::unknown());
+    let sources = &packs.rules().lists;
+    if let Some(name) =
+        test.lists.keys().find(|name| sources.iter().all(|list| list.name != **name))
+    {
+        return vec![format!("lists: no pack has a list `{name}`")];
+    }
+    match List::of_test(sources, &test.lists) {
+        Ok(lists) => engine.set_lists(lists),
+        Err(error) => return vec![format!("lists: {error}")],
+    }
     let mut decoder = Decoder::new(Selection::Only(test.format), TimeZone::UTC);
     let mut differences = vec!["expected at least one line, got none".to_owned()];
     for _ in 0..test.times {

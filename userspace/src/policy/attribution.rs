@@ -35,10 +35,41 @@ impl Home {
     }
 }
 
+/// Who carries many clients.
+#[derive(Debug, Default)]
+pub(super) struct Fronts(JointPrefixMap<IpNet, ()>);
+
+impl Fronts {
+    /// `ipv6_prefix`: a ban of a neighbour within it would be one of the front.
+    pub(super) fn new(configured: &[IpNet], ipv6_prefix: u8) -> Self {
+        let mut fronts = JointPrefixMap::new();
+        for net in configured {
+            let target = match net {
+                IpNet::V6(v6) if v6.prefix_len() > ipv6_prefix => {
+                    Target::of_offender(v6.addr().into(), ipv6_prefix)
+                }
+                net => Target::from(*net),
+            };
+            fronts.insert(target.net(), ());
+        }
+        Self(fronts)
+    }
+
+    fn holds(&self, addr: IpAddr) -> bool {
+        !self.0.is_empty() && self.0.is_covered(&Target::of_address(addr).net())
+    }
+
+    /// Whether a ban of a network would be one of a front.
+    pub(super) fn touch(&self, network: Target) -> bool {
+        self.0.keys().map(Target::from).any(|front| front.covers(network) || network.covers(front))
+    }
+}
+
 /// What it takes to attribute an event.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attribution<'p> {
     pub(super) home: &'p Home,
+    pub(super) fronts: &'p Fronts,
     pub(super) proof: &'p SuricataProof,
     pub(super) ban: &'p BanConfig,
 }
@@ -62,7 +93,12 @@ impl Attribution<'_> {
             Blame::Ambiguous => {
                 Offence { offender: None, proven: false, bar: Some(Withheld::Ambiguous) }
             }
-            Blame::Address(addr) => Offence { offender: Some(canonical(addr)), proven, bar },
+            Blame::Address(addr) => {
+                let addr = canonical(addr);
+                let carried = event.kind.web && self.fronts.holds(addr);
+                let bar = if carried { Some(Withheld::Front) } else { bar };
+                Offence { offender: Some(addr), proven, bar }
+            }
         }
     }
 
@@ -82,6 +118,8 @@ impl Attribution<'_> {
             Some(Withheld::Outbound)
         } else if forwarded {
             Some(Withheld::Ambiguous)
+        } else if offender.is_some_and(|addr| self.fronts.holds(addr)) && is_carried(alert) {
+            Some(Withheld::Front)
         } else if offender.is_some() && !proven && !self.ban.unproven {
             Some(Withheld::Unproven)
         } else {
@@ -128,6 +166,14 @@ pub(super) fn subject(event: &Event<'_>, offence: &Offence) -> Option<IpAddr> {
         Blame::Nobody => event.fields.source().map(canonical),
         Blame::Ambiguous => None,
     })
+}
+
+/// Whether a front may have brought it from somebody else: HTTP, what HTTP comes in, and what nobody tells
+/// (fast.log) or recognised.
+fn is_carried(alert: &SuricataAlert<'_>) -> bool {
+    const CARRIED: [&str; 7] = ["http", "http1", "http2", "doh2", "websocket", "tls", "quic"];
+    let proto = alert.eve.as_ref().and_then(|eve| eve.app_proto.as_deref());
+    proto.is_none_or(|proto| CARRIED.contains(&proto))
 }
 
 fn flow(alert: &SuricataAlert<'_>) -> Option<Flow> {

@@ -154,6 +154,11 @@ impl Record {
         self.take(past, order.since);
     }
 
+    /// Makes room for so many more, as far as there may be any.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.targets.reserve(more.min(self.max.saturating_sub(self.targets.len())));
+    }
+
     pub(super) fn restore(&mut self, past: Past) {
         self.take(past, NOT);
     }
@@ -161,7 +166,7 @@ impl Record {
     /// `since`: bans that are over by then are not added to.
     fn take(&mut self, past: Past, since: Timestamp) {
         let Past { target, ports, expires, offences } = past;
-        if !self.targets.contains_key(&target) && self.targets.len() >= self.max {
+        if self.targets.len() >= self.max && !self.targets.contains_key(&target) {
             self.make_room();
         }
         if is_wide(target) {

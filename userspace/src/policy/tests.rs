@@ -28,6 +28,7 @@ fn config() -> Config {
         sources: None,
         home: vec!["203.0.113.0/24".parse().unwrap()],
         allow: vec!["192.0.2.0/24".parse().unwrap()],
+        fronts: Vec::new(),
         ban: BanConfig {
             level: 9,
             score: 100.0,
@@ -156,6 +157,7 @@ fn attribute(policy: &Policy, alert: &SuricataAlert<'_>) -> Offence {
     policy.attribute(&Event {
         kind: &kind,
         fields: crate::event::Fields::default(),
+        program: None,
         pid: None,
         repeated: 1,
         address: Blame::Nobody,
@@ -164,7 +166,15 @@ fn attribute(policy: &Policy, alert: &SuricataAlert<'_>) -> Offence {
 }
 
 fn kind(proven: bool, success: bool) -> EventKind {
-    EventKind { index: 0, name: "e".into(), pack: "p".into(), proven, attempt: false, success }
+    EventKind {
+        index: 0,
+        name: "e".into(),
+        pack: "p".into(),
+        proven,
+        attempt: false,
+        success,
+        web: false,
+    }
 }
 
 #[test]
@@ -244,6 +254,62 @@ fn an_address_from_a_header_is_never_banned() {
     }
 }
 
+/// A front of each family.
+fn behind_fronts() -> Policy {
+    policy_of(|config| {
+        config.fronts = vec!["198.51.100.7".parse().unwrap(), "2001:db8:7::7".parse().unwrap()]
+            .into_iter()
+            .map(|addr: IpAddr| addr.into())
+            .collect();
+    })
+}
+
+#[test]
+fn what_a_front_brings_by_http_never_bans_it_and_ssh_does() {
+    let policy = behind_fronts();
+    for (who, app_proto, bar) in [
+        ("198.51.100.7", Some("http"), Some(Withheld::Front)),
+        ("198.51.100.7", Some("tls"), Some(Withheld::Front)),
+        ("198.51.100.7", None, Some(Withheld::Front)),
+        ("198.51.100.7", Some("ssh"), None),
+        ("198.51.100.8", Some("http"), None),
+        // A ban of it would be one of the front's /64.
+        ("2001:db8:7::8", Some("http"), Some(Withheld::Front)),
+        ("2001:db8:7:1::8", Some("http"), None),
+    ] {
+        let mut alert = suricata("TCP", (who, 4_000), (HOME, 80));
+        alert.eve = Some(eve(app_proto, who, HOME));
+        let offence = attribute(&policy, &alert);
+        assert_eq!((offence.offender, offence.bar), (Some(addr(who)), bar), "{who} {app_proto:?}");
+    }
+    let fast = suricata("TCP", ("198.51.100.7", 4_000), (HOME, 80));
+    assert_eq!(attribute(&policy, &fast).bar, Some(Withheld::Front), "fast.log doesn't tell");
+    for (web, bar) in [(true, Some(Withheld::Front)), (false, None)] {
+        let kind = EventKind { web, ..kind(true, false) };
+        let event = Event {
+            kind: &kind,
+            fields: crate::event::Fields::default(),
+            program: None,
+            pid: None,
+            repeated: 1,
+            address: Blame::Address(addr("198.51.100.7")),
+            suricata: None,
+        };
+        assert_eq!(policy.attribute(&event).bar, bar);
+    }
+}
+
+#[test]
+fn no_network_with_a_front_in_it_is_banned() {
+    let prefixes = crate::event::Prefixes { v4: 24, v6: 48 };
+    let many = RuleHead { ban: Some(true), network: Some(prefixes), ..head(1, 12) };
+    let mut policy = behind_fronts();
+    for who in ["198.51.100.9", "2001:db8:7:1::9"] {
+        let verdict = policy.judge(&by(who), &fired(std::slice::from_ref(&many)), at(10), at(10));
+        assert_eq!(verdict, Verdict::Withheld(Withheld::Front), "{who}");
+    }
+}
+
 #[test]
 fn proof_is_a_recognised_protocol_over_tcp() {
     let policy = policy();
@@ -296,6 +362,7 @@ fn a_log_line_blames_the_address_in_it() {
         let event = Event {
             kind,
             fields: [("src", Value::Addr(addr("2001:db8:1::5")))].into_iter().collect(),
+            program: None,
             pid: None,
             repeated: 1,
             address,
@@ -360,6 +427,10 @@ fn a_network_is_banned_unless_something_in_it_speaks_against_it() {
     }
     let link = judge(&mut policy(), "2001:db8:1:5::7", only);
     assert_eq!(link, Verdict::Withheld(Withheld::Private), "our own link is in it");
+    let of_v4 = Network { on_link: vec!["198.51.100.128/25".parse().unwrap()], ..network() };
+    let mut neighbour = Policy::new(&config(), &of_v4, SuricataProof::unknown());
+    let link = judge(&mut neighbour, "198.51.100.7", only);
+    assert_eq!(link, Verdict::Withheld(Withheld::Private), "so is one of IPv4");
     let wide = RuleHead { network: Some(crate::event::Prefixes { v4: 7, v6: 31 }), ..many.clone() };
     assert_eq!(judge(&mut policy(), THEM, &[wide]), Verdict::Withheld(Withheld::Ambiguous));
     let mut guarded = policy();
@@ -673,6 +744,7 @@ fn session_event<'l>(
     Event {
         kind,
         fields: fields.iter().cloned().collect(),
+        program: None,
         pid: Some(pid),
         repeated: 1,
         address,
@@ -688,6 +760,7 @@ fn kind_of(pack: &str, name: &str, success: bool) -> EventKind {
         proven: true,
         attempt: !success,
         success,
+        web: false,
     }
 }
 
@@ -749,7 +822,7 @@ fn a_ban_of_ports_holds_back_no_ban_of_others() {
     assert_eq!(first.ports, mail.ports);
     policy.record(&first);
     assert_eq!(judge(&mut policy, &mail, 1), Verdict::Withheld(Withheld::Already));
-    assert!(!policy.is_banned(target(THEM), at(1)));
+    assert!(!policy.is_banned(target(THEM), at(1)) && policy.has_ban(target(THEM), at(1)));
 
     let second = banned(judge(&mut policy, &head(5720, 10), 2));
     assert_eq!((second.ports.clone(), second.offences), (None, 2));

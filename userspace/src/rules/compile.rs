@@ -3,6 +3,7 @@
 mod events;
 mod inherit;
 mod link;
+mod lists;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

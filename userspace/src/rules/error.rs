@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::list::ListError;
 use super::nearest;
 use super::pattern::PatternError;
 
@@ -107,12 +108,6 @@ pub enum Problem {
         /// What could stand there.
         known: Vec<&'static str>,
     },
-    /// A key of the rule language that this version doesn't have.
-    #[error("`{key}` isn't in this release yet; take it out")]
-    LaterKey {
-        /// As written.
-        key: String,
-    },
     /// Two packs of one name.
     #[error("there is a pack `{name}` already, at {first}: give this one another name")]
     DuplicatePack {
@@ -192,7 +187,7 @@ pub enum Problem {
     },
     /// No program writes these lines.
     #[error(
-        "`{key}` makes no sense in a pack of format {format}, whose lines name no program: remove it"
+        "`{key}` makes no sense in a pack of format {format}, whose lines are all alike in that: remove it"
     )]
     OnlyForSyslog {
         /// As written.
@@ -230,6 +225,65 @@ pub enum Problem {
         name: String,
         /// The fields of its events.
         known: Vec<String>,
+    },
+    /// A time of day that can't be read.
+    #[error("expected a time of day as `22:00-06:00`, got `{text}`")]
+    BadTime {
+        /// As written.
+        text: String,
+    },
+    /// A day that isn't one.
+    #[error("expected a day of the week as `sat`, or `mon-fri`, got `{name}`; {hint}")]
+    BadWeekday {
+        /// As written.
+        name: String,
+        /// Days there are.
+        hint: String,
+    },
+    /// Something else than a value for what has only values.
+    #[error("`{key}` has no `min`, `max` and `in`: write it as one value, or a list of them")]
+    NoRange {
+        /// The key.
+        key: &'static str,
+    },
+    /// A condition that an event can't have.
+    #[error("`{key}` is for the `when` of rules: an event says only how a line reads")]
+    NotInEvent {
+        /// The key.
+        key: &'static str,
+    },
+    /// A list that no pack has.
+    #[error("no pack has a list `{name}`; {}", nearest::hint(name, known.iter().map(String::as_str)))]
+    UnknownList {
+        /// As written.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// Two files by one name.
+    #[error(
+        "there is a list `{name}` of another file already, at {first}: give this one another name"
+    )]
+    DuplicateList {
+        /// The name.
+        name: String,
+        /// Where the first one is.
+        first: Box<Place>,
+    },
+    /// A list's file that depends on where somebody stands.
+    #[error("expected the full path of a file, as `/etc/ravelin/lists/{name}.txt`, got `{}`", path.display())]
+    RelativeList {
+        /// The list.
+        name: String,
+        /// As written.
+        path: PathBuf,
+    },
+    /// A list that can't be read.
+    #[error("{source}")]
+    List {
+        /// Why.
+        #[source]
+        source: ListError,
     },
     /// `within`, `same` or `distinct` without `count`.
     #[error("`{key}` makes no sense without `count`")]

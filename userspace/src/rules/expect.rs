@@ -29,6 +29,8 @@ pub struct PackTest {
     pub times: u32,
     /// Prefixes that are ours.
     pub home: Vec<IpNet>,
+    /// What lists hold, by name; the others are as if they had never been read.
+    pub lists: BTreeMap<String, Vec<String>>,
     /// What must come of the last line.
     pub expect: Expect,
 }
@@ -90,6 +92,9 @@ impl PackTest {
             PackFormat::Suricata if lines[0].starts_with('{') => Format::SuricataEve,
             PackFormat::Suricata => Format::SuricataFast,
         });
+        let lists = raw.lists.into_iter().map(|(name, entries)| {
+            (name, entries.into_iter().map(|Scalar(entry)| entry).collect())
+        });
         Some(Self {
             pack: pack.to_owned(),
             place,
@@ -97,6 +102,7 @@ impl PackTest {
             lines,
             times: raw.times.max(1),
             home: raw.home,
+            lists: lists.collect(),
             expect: Expect::new(raw.expect),
         })
     }

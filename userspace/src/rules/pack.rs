@@ -4,6 +4,7 @@ pub(super) mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
@@ -13,10 +14,6 @@ use self::yaml::{Named, OneOrMany, PortList, Scalar, Span, Wanted};
 use super::error::{PackError, Place, Problem};
 use crate::config::Format;
 
-/// Keys of the rule language that come later: they are refused by name, so that nobody believes them
-/// at work.
-const LATER: [&str; 2] = ["lists", "list"];
-
 /// The file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +21,8 @@ pub(super) struct RawPack {
     pub(super) pack: Spanned<String>,
     pub(super) format: Spanned<PackFormat>,
     pub(super) programs: Option<Spanned<Vec<String>>>,
+    /// Its lines are about what came by HTTP.
+    pub(super) web: Option<Spanned<bool>>,
     #[serde(default)]
     pub(super) mode: PackMode,
     #[serde(default)]
@@ -31,6 +30,9 @@ pub(super) struct RawPack {
     /// Rules by id, packs by name.
     #[serde(default)]
     pub(super) disable: Vec<Spanned<Scalar>>,
+    /// Files by the names that conditions give them.
+    #[serde(default)]
+    pub(super) lists: Named<Spanned<PathBuf>>,
     #[serde(default)]
     pub(super) events: Named<Spanned<RawEvent>>,
     #[serde(default)]
@@ -239,6 +241,8 @@ pub(super) struct RawTest {
     pub(super) format: Option<Format>,
     #[serde(default)]
     pub(super) home: Vec<IpNet>,
+    #[serde(default)]
+    pub(super) lists: BTreeMap<String, Vec<Scalar>>,
     pub(super) expect: RawExpect,
 }
 
@@ -311,11 +315,6 @@ impl<'t> Text<'t> {
         options.with_snippet = false;
         serde_yaml::from_str_with_options(self.text, options).map_err(|error| {
             let problem = match error.without_snippet() {
-                serde_yaml::Error::SerdeUnknownField { field, .. }
-                    if LATER.contains(&field.as_str()) =>
-                {
-                    Problem::LaterKey { key: field.clone() }
-                }
                 serde_yaml::Error::SerdeUnknownField { field, expected, .. } => {
                     Problem::UnknownKey { key: field.clone(), known: expected.clone() }
                 }

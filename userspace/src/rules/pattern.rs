@@ -4,6 +4,8 @@
 //! leftmost-first. Simple ones (all that ship) run on a small matcher of our own; the regex engine takes
 //! the others, and the rare line on which ours would have to try too much.
 
+mod agreement;
+mod cut;
 mod forgery;
 mod frame;
 mod lazy;
@@ -100,6 +102,8 @@ pub(super) struct Pattern {
     source: Option<usize>,
     second: Option<usize>,
     frame: Option<FrameFinder>,
+    /// A line that was cut off may have lost its address, and have a forged one instead.
+    cut_matters: bool,
 }
 
 /// A match: where each capture lies in the line.
@@ -159,6 +163,7 @@ impl Pattern {
             first,
             machine,
             regex: OnceLock::new(),
+            cut_matters: cut::matters(&hir),
             hir,
             source,
             second,
@@ -285,6 +290,9 @@ impl<'l> Found<'l, '_> {
 
     /// Whether another address than `source`, the value of the capture `src`, could be meant as well.
     pub(super) fn is_ambiguous(&self, source: IpAddr) -> bool {
+        if self.pattern.cut_matters && cut::may_be(self.text) {
+            return true;
+        }
         let second = self.pattern.second.and_then(|it| parse_ip(self.text(it)?));
         if second.is_some_and(|second| second != source) {
             return true;

@@ -6,10 +6,8 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 pub use self::near::{NearMiss, Trace};
-use super::condition;
-use super::pack::yaml::Wanted;
+use super::condition::Condition;
 use super::pattern::{Found, LazyPattern, Room, Source};
-use super::rule::Condition;
 use crate::event::{Blame, Body, Event, EventKind, Fields, Record, SuricataAlert};
 use crate::seeded::HashMap;
 
@@ -128,12 +126,8 @@ impl Recogniser {
     }
 
     /// Adds an event of Suricata's.
-    pub(super) fn add_alert(
-        &mut self,
-        event: usize,
-        when: &std::collections::BTreeMap<String, Wanted>,
-    ) {
-        self.alerts.push(AlertEvent { event, when: condition::compile(when) });
+    pub(super) fn add_alert(&mut self, event: usize, when: Vec<Condition>) {
+        self.alerts.push(AlertEvent { event, when });
     }
 
     /// Finds, for each program that is named in full, the packs that read it.
@@ -296,6 +290,7 @@ impl Recogniser {
         Some(Event {
             kind: &kinds[*event],
             fields,
+            program: record.program,
             pid: record.pid,
             repeated: record.repeated,
             address: Blame::Nobody,
@@ -309,6 +304,7 @@ fn from_log<'l>(kind: &'l EventKind, record: &Record<'l>, found: &Found<'l, '_>)
     Event {
         kind,
         fields: Fields::captured(captures),
+        program: record.program,
         pid: record.pid,
         repeated: record.repeated,
         address: match source {

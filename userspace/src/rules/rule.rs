@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::condition::Condition;
+use super::list::ListSource;
 use crate::event::{Prefixes, RuleHead};
 
 /// All rules of all packs, with the ways from an event to the rules that listen to it.
@@ -14,6 +16,8 @@ pub struct RuleSet {
     pub by_event: Vec<Vec<usize>>,
     /// By rule: rules with [`Trigger::After`] it.
     pub children: Vec<Vec<usize>>,
+    /// What conditions ask for by its place here.
+    pub lists: Vec<ListSource>,
 }
 
 /// One rule.
@@ -23,7 +27,7 @@ pub struct Rule {
     pub head: Arc<RuleHead>,
     /// What makes it look at an event.
     pub trigger: Trigger,
-    /// Conditions on the event's fields; all must hold.
+    /// Conditions on the event; all must hold.
     pub when: Vec<Condition>,
     /// Added to the target's score each time the rule's conditions hold (`count` doesn't matter
     /// for a base rule; a counting rule adds when it fires).
@@ -102,27 +106,4 @@ pub enum Key {
     Field(String),
     /// The offender's network.
     Network(Prefixes),
-}
-
-/// A condition on a field.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Condition {
-    /// The field equals one of these texts (numbers: their decimal form).
-    Is {
-        /// Name of the field.
-        field: String,
-        /// Accepted values.
-        any: Vec<String>,
-        /// The opposite: none of them, or no such field.
-        not: bool,
-    },
-    /// The numeric field lies in this range, inclusive.
-    Within {
-        /// Name of the field.
-        field: String,
-        /// Smallest.
-        min: u64,
-        /// Largest.
-        max: u64,
-    },
 }

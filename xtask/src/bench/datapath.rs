@@ -10,7 +10,7 @@ use crate::provision;
 
 /// What the XDP program costs a packet, and how many are dropped beside xdp-filter, nftables, ipset, iptables.
 ///
-/// Takes root and about three minutes, on a machine that does nothing else; writes
+/// Takes root and three to five minutes, on a machine that does nothing else; writes
 /// docs/benchmarks/datapath.md. On Debian it installs what is missing to compare with. It is the kernel that
 /// is measured: how our own program is built doesn't matter, and it isn't built anew for this.
 #[derive(clap::Args)]
@@ -18,6 +18,20 @@ pub(crate) struct Args {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
+    /// Measure one part only, and write no page
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+/// A part of what is measured.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Part {
+    /// Drops on a veth, beside others
+    Drops,
+    /// The program alone, case by case
+    Cost,
+    /// The program in pieces, and one source over two CPUs
+    Pieces,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -34,6 +48,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut bench = Command::new(target_dir().join("debug/bench-datapath"));
     if args.json {
         bench.arg("--json");
+    }
+    if let Some(part) = args.only {
+        let part = match part {
+            Part::Drops => "drops",
+            Part::Cost => "cost",
+            Part::Pieces => "pieces",
+        };
+        bench.args(["--only", part]);
     }
     become_it(&mut bench)
 }

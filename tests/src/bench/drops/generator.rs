@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
 
-use super::{BANS, Sources};
+use super::{BANS, Flood, Load, Sources};
 use crate::bpf;
 
 /// The receiver's address.
@@ -15,8 +15,9 @@ pub(super) const MAC: &str = "02:00:00:00:00:01";
 /// Where the IP header has its identification, and the lower half of the source.
 const IDENTIFICATION: i16 = 18;
 const SOURCE_LOW: i16 = 28;
-/// In one system call, which waits for RCU at its beginning and its end: that had better be seldom.
-const FRAMES: u32 = 3_000_000;
+
+/// Readings of the clock that hold up a frame, to about a million a second.
+const PAUSE: usize = 20;
 
 /// The `n`-th source, of the block for benchmarks (RFC 2544).
 pub(super) const fn source(n: u32) -> Ipv4Addr {
@@ -30,7 +31,7 @@ pub(super) struct Generator {
 
 impl Generator {
     /// Into the interface with this index, in the network namespace of the calling thread.
-    pub(super) fn new(sources: Sources, ifindex: u32) -> Result<Self> {
+    pub(super) fn new(Flood { sources, load, .. }: Flood, ifindex: u32) -> Result<Self> {
         let ifindex = i32::try_from(ifindex)?;
         let redirect = [mov(R1, ifindex), mov(R2, 0), call(BPF_REDIRECT), EXIT];
         let choose = [
@@ -49,10 +50,14 @@ impl Generator {
             insn(XOR_IMM, R0, 0, 0, 0xffff),
             insn(STORE16, R2, R0, IDENTIFICATION, 0),
         ];
-        let program = match sources {
-            Sources::One => redirect.to_vec(),
-            Sources::Many => [choose.as_slice(), redirect.as_slice()].concat(),
-        };
+        let mut program = Vec::new();
+        if sources == Sources::Many {
+            program.extend(choose);
+        }
+        if load == Load::Paced {
+            program.extend([call(BPF_KTIME_GET_NS); PAUSE]);
+        }
+        program.extend(redirect);
         Ok(Self {
             program: bpf::load_xdp(&program).context("could not load the generator")?,
             // The last one, which is the last rule where rules stand in a list.
@@ -60,10 +65,9 @@ impl Generator {
         })
     }
 
-    /// Sends frames for a second or two; how many.
-    pub(super) fn send(&self) -> Result<u64> {
-        bpf::send(self.program.as_fd(), &self.frame, FRAMES).context("the generator failed")?;
-        Ok(u64::from(FRAMES))
+    /// Sends frames, in batches of 64, as many as NAPI takes at a time.
+    pub(super) fn send(&self, frames: u32) -> Result<()> {
+        bpf::send(self.program.as_fd(), &self.frame, frames).context("the generator failed")
     }
 }
 
@@ -96,6 +100,7 @@ const R3: u8 = 3;
 const R4: u8 = 4;
 const R6: u8 = 6;
 /// Of `enum bpf_func_id`.
+const BPF_KTIME_GET_NS: i32 = 5;
 const BPF_GET_PRANDOM_U32: i32 = 7;
 const BPF_REDIRECT: i32 = 23;
 /// Opcodes (RFC 9669).

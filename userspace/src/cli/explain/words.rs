@@ -214,6 +214,7 @@ fn reason(why: Withheld) -> &'static str {
         Withheld::Already => "a ban of it stands",
         Withheld::Rate => "ban.max_per_minute is used up; it waits its turn",
         Withheld::LiveSession => "an authenticated SSH session from it lives",
+        Withheld::Front => "it carries many clients, of whom this may be any (fronts)",
         Withheld::Observe => "mode is observe",
     }
 }

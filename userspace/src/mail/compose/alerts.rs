@@ -177,7 +177,7 @@ fn is_whole(target: Target) -> bool {
 
 /// Why no ban came, in words; what we don't know is shown as it is.
 fn withheld(why: &str) -> String {
-    const WORDS: [(Withheld, &str); 9] = [
+    const WORDS: [(Withheld, &str); 10] = [
         (Withheld::Allowed, "it is on the allow list"),
         (Withheld::Unproven, "the evidence could have been\nspoofed (unproven)"),
         (Withheld::Outbound, "our side opened the connection\n(outbound)"),
@@ -186,6 +186,7 @@ fn withheld(why: &str) -> String {
         (Withheld::Already, "a ban of it stands already"),
         (Withheld::Rate, "too many bans a minute; it queues\n(ban.max_per_minute)"),
         (Withheld::LiveSession, "somebody is logged in from there\n(live-session)"),
+        (Withheld::Front, "it carries many clients (fronts)"),
         (Withheld::Observe, "ravelin only observes (mode: observe)"),
     ];
     WORDS

@@ -6,12 +6,11 @@ use serde_yaml::Spanned;
 
 use super::{Complaints, is_name};
 use crate::event::{EventKind, SURICATA_FIELDS};
-use crate::rules::condition;
+use crate::rules::condition::{self, Condition};
 use crate::rules::error::Problem;
 use crate::rules::pack::{PackFormat, RawEvent, RawPack, Text};
 use crate::rules::pattern::LazyPattern;
 use crate::rules::recognise::{ProgramName, Programs, Recogniser};
-use crate::rules::rule::Condition;
 
 /// All events of all packs.
 #[derive(Default)]
@@ -35,6 +34,8 @@ impl Events {
     /// Numbers the events of a pack and compiles what recognises them.
     pub(super) fn add_pack(&mut self, text: &Text<'_>, raw: &RawPack, complaints: &mut Complaints) {
         let suricata = raw.format.value == PackFormat::Suricata;
+        let plain = raw.format.value == PackFormat::Plain;
+        let web = plain || raw.web.as_ref().is_some_and(|web| web.value);
         let mut patterns = Vec::new();
         for (name, event) in &raw.events.0 {
             if !is_name(name) {
@@ -49,12 +50,14 @@ impl Events {
                 proven,
                 attempt,
                 success,
+                web,
             });
             self.names.insert((raw.pack.value.clone(), name.clone()), index);
             let errors = complaints.errors.len();
             let fields = if suricata {
-                self.alert_event(text, index, event, complaints);
-                SURICATA_FIELDS.iter().map(|&field| field.to_owned()).collect()
+                let fields = SURICATA_FIELDS.iter().map(|&field| field.to_owned()).collect();
+                self.alert_event(text, index, event, &fields, complaints);
+                fields
             } else {
                 log_event(text, index, event, &mut patterns, complaints)
             };
@@ -67,11 +70,11 @@ impl Events {
             }
             self.facts.push(Facts { suricata, fields, complete });
         }
-        let plain = raw.format.value == PackFormat::Plain;
-        if let Some(programs) = raw.programs.as_ref().filter(|_| suricata || plain) {
+        let programs = raw.programs.as_ref().map(|programs| ("programs", programs.referenced));
+        let said = raw.web.as_ref().map(|web| ("web", web.referenced));
+        for (key, at) in programs.into_iter().chain(said).filter(|_| suricata || plain) {
             let format = if plain { "plain" } else { "suricata" };
-            let problem = Problem::OnlyForSyslog { key: "programs", format };
-            complaints.add(text, programs.referenced, problem);
+            complaints.add(text, at, Problem::OnlyForSyslog { key, format });
         }
         if suricata {
             return;
@@ -91,9 +94,10 @@ impl Events {
         text: &Text<'_>,
         index: usize,
         event: &Spanned<RawEvent>,
+        fields: &BTreeSet<String>,
         complaints: &mut Complaints,
     ) {
-        let RawEvent { pattern, patterns, proven, attempt, success, when } = &event.value;
+        let RawEvent { pattern, patterns, proven, attempt, success, when: _ } = &event.value;
         let misplaced = [
             ("pattern", pattern.is_some()),
             ("patterns", patterns.is_some()),
@@ -106,6 +110,7 @@ impl Events {
                 complaints.add(text, event.referenced, Problem::NotForSuricata { key });
             }
         }
+        let when = conditions(text, event, fields, complaints);
         self.recogniser.add_alert(index, when);
     }
 
@@ -169,7 +174,7 @@ fn log_event(
             return fields;
         }
     };
-    let when = condition::compile(&event.value.when);
+    let mut sound = Vec::new();
     for pattern in patterns {
         let done = if text.is_shipped() {
             Ok(LazyPattern::trusted(&pattern.value))
@@ -179,12 +184,29 @@ fn log_event(
         match done {
             Ok(done) => {
                 fields.extend(done.names());
-                compiled.push((done, index, when.clone()));
+                sound.push(done);
             }
             Err(source) => {
                 complaints.add(text, pattern.referenced, Problem::Pattern { source });
             }
         }
     }
+    let when = conditions(text, event, &fields, complaints);
+    compiled.extend(sound.into_iter().map(|pattern| (pattern, index, when.clone())));
     fields
+}
+
+/// Conditions on an event's fields; what is none of them is complained about elsewhere.
+fn conditions(
+    text: &Text<'_>,
+    event: &Spanned<RawEvent>,
+    fields: &BTreeSet<String>,
+    complaints: &mut Complaints,
+) -> Vec<Condition> {
+    let mut when = event.value.when.clone();
+    when.retain(|field, _| fields.contains(field));
+    condition::compile(&when, fields, None).unwrap_or_else(|problem| {
+        complaints.add(text, event.referenced, problem);
+        Vec::new()
+    })
 }

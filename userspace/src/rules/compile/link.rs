@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::Complaints;
 use super::events::{Events, unknown_field};
 use super::inherit::{Site, sites};
+use super::lists::{self, names};
 use crate::event::{Prefixes, RuleHead};
-use crate::rules::condition;
+use crate::rules::condition::{self, ListNames};
 use crate::rules::error::Problem;
 use crate::rules::pack::yaml::OneOrMany;
 use crate::rules::pack::{BanSwitch, Frequency, PackMode, RawPack, Text};
@@ -24,12 +25,14 @@ pub(super) fn link(
     complaints: &mut Complaints,
 ) -> RuleSet {
     let all = sites(raws, complaints);
+    let lists = lists::lists(raws, complaints);
     let mut linker = Linker {
         events,
         complaints,
         by_id: HashMap::new(),
         absences: BTreeSet::new(),
         bases: Vec::new(),
+        lists: names(&lists),
     };
     linker.by_id = all.iter().enumerate().map(|(index, site)| (site.rule.id, index)).collect();
     let absences = all
@@ -47,7 +50,11 @@ pub(super) fn link(
         }
     }
     // With one left out the indices would be off; the complaint ends it anyway.
-    if rules.len() == all.len() { rule_set(rules, events.count()) } else { RuleSet::default() }
+    if rules.len() == all.len() {
+        RuleSet { lists, ..rule_set(rules, events.count()) }
+    } else {
+        RuleSet::default()
+    }
 }
 
 struct Linker<'a> {
@@ -58,6 +65,7 @@ struct Linker<'a> {
     absences: BTreeSet<u32>,
     /// By rule: the events that can reach it; `None` for one in a circle.
     bases: Vec<Option<BTreeSet<usize>>>,
+    lists: ListNames,
 }
 
 impl Linker<'_> {
@@ -152,10 +160,15 @@ impl Linker<'_> {
         let no_conditions = BTreeMap::new();
         let when = raw.when.as_ref().unwrap_or(&no_conditions);
         for field in when.keys() {
-            if !fields.contains(field) && self.events.complete(base) {
+            let known = fields.contains(field) || condition::is_lines_own(field);
+            if !known && self.events.complete(base) {
                 self.complain(site, unknown_field(field, &fields));
             }
         }
+        let when = condition::compile(when, &fields, Some(&self.lists)).unwrap_or_else(|problem| {
+            self.complain(site, problem);
+            Vec::new()
+        });
         let absence = self.absence(site, base, &fields);
         let window = if absence.is_some() { None } else { self.window(site, base, &fields) };
         let preceded = self.preceded(site, base, &fields);
@@ -178,7 +191,7 @@ impl Linker<'_> {
                 network: networks(site).filter(|_| raw.ban == Some(BanSwitch::Prefix)),
             }),
             trigger,
-            when: condition::compile(when),
+            when,
             score: raw.score.unwrap_or(0.0),
             window,
             preceded,
@@ -400,7 +413,7 @@ fn rule_set(rules: Vec<Rule>, events: usize) -> RuleSet {
             }
         }
     }
-    RuleSet { rules, by_event, children }
+    RuleSet { rules, by_event, children, lists: Vec::new() }
 }
 
 /// For each rule the events that can reach it, through rules before it; `None` for one in a circle.

@@ -153,73 +153,127 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-/// What a field must be: `x`, `[x, y]`, `{not: x}` or `{min: 1, max: 3}`.
+/// What a field must be: terms, of which one must be met, or `{not: ...}` of them.
 #[derive(Clone, Debug)]
-pub(in crate::rules) enum Wanted {
-    Any(Vec<String>),
-    Not(Vec<String>),
+pub(in crate::rules) struct Wanted {
+    pub(in crate::rules) terms: Vec<Term>,
+    pub(in crate::rules) not: bool,
+}
+
+/// `x`, `{min: 1, max: 3}`, or `{in: NAME}`.
+#[derive(Clone, Debug)]
+pub(in crate::rules) enum Term {
+    Text(String),
     Within { min: u64, max: u64 },
+    In(String),
+}
+
+/// What can stand in a mapping in the place of a value.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mapping {
+    not: Option<Wanted>,
+    #[serde(rename = "in")]
+    listed: Option<OneOrMany<String>>,
+    not_in: Option<OneOrMany<String>>,
+    min: Option<u64>,
+    max: Option<u64>,
+}
+
+impl Mapping {
+    fn wanted<E: de::Error>(self) -> Result<Wanted, E> {
+        let lists = |OneOrMany(names): OneOrMany<String>| names.into_iter().map(Term::In).collect();
+        match self {
+            Self { not: Some(wanted), listed: None, not_in: None, min: None, max: None } => {
+                if wanted.not {
+                    return Err(E::custom("expected values in `not`, got another `not`"));
+                }
+                Ok(Wanted { not: true, ..wanted })
+            }
+            Self { listed: Some(names), not: None, not_in: None, min: None, max: None } => {
+                Ok(Wanted { terms: lists(names), not: false })
+            }
+            Self { not_in: Some(names), not: None, listed: None, min: None, max: None } => {
+                Ok(Wanted { terms: lists(names), not: true })
+            }
+            Self { not: None, listed: None, not_in: None, min, max }
+                if min.is_some() || max.is_some() =>
+            {
+                let (min, max) = (min.unwrap_or(0), max.unwrap_or(u64::MAX));
+                if min > max {
+                    return Err(E::custom(format!(
+                        "expected min to be at most max, got {min} and {max}"
+                    )));
+                }
+                Ok(Wanted { terms: vec![Term::Within { min, max }], not: false })
+            }
+            _ => Err(E::custom("expected one of `not`, `in`, `not_in`, or `min` and `max`")),
+        }
+    }
+}
+
+/// An element of a list of values.
+struct Element(Vec<Term>);
+
+impl<'de> Deserialize<'de> for Element {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Wanted { terms, not } = deserializer.deserialize_any(Shape { may_be_list: false })?;
+        if not {
+            return Err(de::Error::custom("expected `not` around the whole list of values"));
+        }
+        Ok(Self(terms))
+    }
 }
 
 impl<'de> Deserialize<'de> for Wanted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Terms {
-            not: Option<OneOrMany<Scalar>>,
-            min: Option<u64>,
-            max: Option<u64>,
+        deserializer.deserialize_any(Shape { may_be_list: true })
+    }
+}
+
+/// A value, or also a list of them.
+struct Shape {
+    may_be_list: bool,
+}
+
+impl<'de> Visitor<'de> for Shape {
+    type Value = Wanted;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.may_be_list {
+            "a value, a list of values, `{not: ...}`, `{in: ...}` or `{min: ..., max: ...}`"
+        } else {
+            "a value, `{in: ...}` or `{min: ..., max: ...}`"
+        })
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Wanted, E> {
+        Ok(Wanted { terms: vec![Term::Text(text.to_owned())], not: false })
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Wanted, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Wanted, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Wanted, E> {
+        self.visit_str(&truth.to_string())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Wanted, A::Error> {
+        if !self.may_be_list {
+            return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
         }
+        let elements: Vec<Element> =
+            Deserialize::deserialize(value::SeqAccessDeserializer::new(seq))?;
+        let terms = elements.into_iter().flat_map(|Element(terms)| terms).collect();
+        Ok(Wanted { terms, not: false })
+    }
 
-        struct Shape;
-
-        impl<'de> Visitor<'de> for Shape {
-            type Value = Wanted;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value, a list of values, `{not: ...}` or `{min: ..., max: ...}`")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Wanted, E> {
-                Ok(Wanted::Any(vec![text.to_owned()]))
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Wanted, E> {
-                Ok(Wanted::Any(vec![number.to_string()]))
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Wanted, E> {
-                Ok(Wanted::Any(vec![number.to_string()]))
-            }
-
-            fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Wanted, E> {
-                Ok(Wanted::Any(vec![truth.to_string()]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Wanted, A::Error> {
-                let values: Vec<Scalar> =
-                    Deserialize::deserialize(value::SeqAccessDeserializer::new(seq))?;
-                Ok(Wanted::Any(texts(values)))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Wanted, A::Error> {
-                let terms = Terms::deserialize(value::MapAccessDeserializer::new(map))?;
-                match terms {
-                    Terms { not: Some(OneOrMany(values)), min: None, max: None } => {
-                        Ok(Wanted::Not(texts(values)))
-                    }
-                    Terms { not: None, min, max } if min.is_some() || max.is_some() => {
-                        Ok(Wanted::Within { min: min.unwrap_or(0), max: max.unwrap_or(u64::MAX) })
-                    }
-                    _ => Err(de::Error::custom("expected either `not`, or `min` and `max`")),
-                }
-            }
-        }
-
-        fn texts(values: Vec<Scalar>) -> Vec<String> {
-            values.into_iter().map(|Scalar(text)| text).collect()
-        }
-
-        deserializer.deserialize_any(Shape)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Wanted, A::Error> {
+        Mapping::deserialize(value::MapAccessDeserializer::new(map))?.wanted()
     }
 }

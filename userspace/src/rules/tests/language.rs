@@ -265,3 +265,144 @@ fn what_does_not_come_in_time_fires_once() {
         "rule 9 fires when nothing comes",
     );
 }
+
+/// A rule with these conditions on the shop's failures, and whether it fires for each line (time and address).
+fn when(when: &str, lines: &[(&str, &str, bool)]) {
+    let mut mine = format!(
+        "pack: mine\nformat: syslog\nrules:\n  - {{id: 9, level: 3, after: 1, when: {{{when}}}, description: d}}\n\
+         tests:\n"
+    );
+    for (time, from, fires) in lines {
+        let rules = if *fires { "1, 9" } else { "1" };
+        mine += &format!(
+            "  - {{line: '{time}Z web1 shop[1]: login failed for root from {from}', expect: {{rules: [{rules}]}}}}\n"
+        );
+    }
+    passes(&[SHOP, &mine]);
+}
+
+const ONE: &str = "198.51.100.7";
+
+#[test]
+fn a_rule_asks_for_the_time_of_day_and_the_day_of_the_week() {
+    // The 21st is a Saturday.
+    let night = [
+        ("2026-11-23T21:59:59", ONE, false),
+        ("2026-11-23T22:00:00", ONE, true),
+        ("2026-11-24T05:59:59", ONE, true),
+        ("2026-11-24T06:00:00", ONE, false),
+    ];
+    when(r#"time: "22:00-06:00""#, &night);
+    when("time: 22:00-06:00", &night);
+    when("time: [22:00-24:00, 0:00-06:00]", &night);
+    when("time: {not: 06:00-22:00}", &night);
+    let weekend = [
+        ("2026-11-20T23:59:59", ONE, false),
+        ("2026-11-21T00:00:00", ONE, true),
+        ("2026-11-22T23:59:59", ONE, true),
+        ("2026-11-23T00:00:00", ONE, false),
+    ];
+    when("weekday: [sat, sun]", &weekend);
+    when("weekday: {not: mon-fri}", &weekend);
+    let mine = |when: &str| {
+        format!(
+            "pack: m\nformat: syslog\nrules:\n  - {{id: 9, level: 3, after: 1, when: {{{when}}}, description: d}}\n"
+        )
+    };
+    refused(
+        &mine("time: night"),
+        "1.yaml:4:5: expected a time of day as `22:00-06:00`, got `night`",
+    );
+    refused(&mine("time: {min: 1}"), "`time` has no `min`, `max` and `in`");
+    refused(&mine("weekday: su"), "expected a day of the week as `sat`, or `mon-fri`, got `su`");
+    refused(&mine("user: [a, [b]]"), "1.yaml:4");
+    refused(&mine("user: {min: 4, max: 2}"), "expected min to be at most max, got 4 and 2");
+}
+
+#[test]
+fn a_rule_asks_for_the_program_and_for_networks() {
+    let noon = "2026-11-23T12:00:00";
+    when("program: shop", &[(noon, ONE, true)]);
+    when("program: [a, b]", &[(noon, ONE, false)]);
+    when("program: {not: [a, b]}", &[(noon, ONE, true)]);
+    let nets = [(noon, ONE, true), (noon, "2001:db8::1", true), (noon, "203.0.113.9", false)];
+    when("src: [198.51.100.0/24, '2001:db8::/32']", &nets);
+    when("src: {not: 203.0.113.0/25}", &nets);
+}
+
+#[test]
+fn a_rule_asks_for_several_ranges() {
+    let pack = "
+pack: mine
+format: syslog
+programs: [web]
+events:
+  answer:
+    pattern: '^answer (?<status>{number}) to (?<src>{ip})$'
+rules:
+  - {id: 9, level: 3, event: answer, when: {status: [404, {min: 1, max: 5}, {min: 500}]}, description: d}
+  - {id: 10, level: 3, event: answer, when: {status: {not: [404, {max: 5}, {min: 500}]}}, description: d}
+tests:
+";
+    let test = |status: u16, rule: u8| {
+        format!(
+            "  - {{line: 'Nov 23 10:00:00 web1 web: answer {status} to {ONE}', expect: {{rules: [{rule}]}}}}\n"
+        )
+    };
+    let tests = [test(1, 9), test(5, 9), test(6, 10), test(404, 9), test(499, 10), test(500, 9)];
+    passes(&[&format!("{pack}{}", tests.concat())]);
+}
+
+#[test]
+fn a_rule_asks_for_lists_that_only_hold_once_they_are_known() {
+    let pack = "
+pack: mine
+format: syslog
+lists: {vips: /etc/ravelin/lists/vips.txt, nets: /etc/ravelin/lists/nets.txt}
+rules:
+  - {id: 10, level: 3, after: 1, when: {user: {in: vips}}, description: d}
+  - {id: 11, level: 3, after: 1, when: {user: {not_in: vips}}, description: d}
+  - {id: 12, level: 3, after: 1, when: {src: {not: {in: [vips, nets]}}}, description: d}
+  - {id: 13, level: 3, after: 1, when: {user: [root, {in: vips}]}, description: d}
+  - {id: 14, level: 3, inherit: 10, when: {src: {in: nets}}, description: d}
+tests:
+";
+    let test = |lists: &str, rules: &str| {
+        let line = failed(0, ONE);
+        format!("  - {{line: '{line}', lists: {lists}, expect: {{rules: [1, {rules}]}}}}\n")
+    };
+    let tests = [
+        test("{vips: [root], nets: [198.51.100.0/24]}", "10, 13, 14"),
+        test("{vips: [bob], nets: [203.0.113.9]}", "11, 12, 13"),
+        test("{vips: [bob], nets: ['# none']}", "11, 13"),
+        test("{vips: []}", "13"),
+        test("{nets: [198.51.100.7]}", "13, 14"),
+        test("{}", "13"),
+    ];
+    passes(&[SHOP, &format!("{pack}{}", tests.concat())]);
+    let mine = |lists: &str, when: &str| {
+        format!(
+            "pack: m\nformat: syslog\nlists: {lists}\nrules:\n  - {{id: 9, level: 3, after: 1, when: {{{when}}}, \
+             description: d}}\ntests:\n  - {{line: 'x', lists: {{a: [10.0.0.0/99], b: []}}, expect: {{}}}}\n"
+        )
+    };
+    refused(
+        &mine("{vips: /x}", "user: {in: vip}"),
+        "1.yaml:5:5: no pack has a list `vip`; did you mean `vips`?",
+    );
+    refused(&mine("{vips: x}", "user: x"), "1.yaml:3:15: expected the full path of a file");
+    refused(&mine("{V: /x}", "user: x"), "expected a name of a-z");
+    refused(&mine("{vips: /x}", "user: {in: vips, min: 1}"), "expected one of `not`, `in`");
+    refused(&mine("{vips: /x}", "time: {in: vips}"), "`time` has no `min`, `max` and `in`");
+    refused(&mine("{a: /x}", "user: x"), "no pack has a list `b`");
+    refused(&mine("{a: /x, b: /y}", "user: x"), "a:1: expected a name, an address or a network");
+    let other = "pack: other\nformat: syslog\nlists: {vips: /y}\n";
+    let got = differences(&[other, &mine("{vips: /x}", "user: x")]).join("\n");
+    assert!(
+        got.contains("there is a list `vips` of another file already, at 0.yaml:3:15"),
+        "{got}"
+    );
+    let event = SHOP.replace("    proven: true", "    when: {user: {in: vips}}");
+    let got = differences(&[&event]).join("\n");
+    assert!(got.contains("`in` is for the `when` of rules"), "{got}");
+}

@@ -3,6 +3,9 @@
 //! The lines are the packs' own tests: in each that blames somebody, the text that a client chose is replaced
 //! by pieces of that same line and of its pack's others, with the victim's address in them.
 
+mod chosen;
+mod known;
+
 use std::net::IpAddr;
 
 use jiff::tz::TimeZone;
@@ -10,23 +13,9 @@ use ravelin::event::{Blame, Line, Timestamp, Value};
 use ravelin::format::{Decoder, Selection};
 use ravelin::rules::Packs;
 
-const VICTIM: &str = "192.0.2.99";
+use crate::chosen::CHOSEN;
 
-/// Fields that hold what a client wrote.
-const CHOSEN: [&str; 12] = [
-    "user",
-    "text",
-    "recipient",
-    "sender",
-    "uri",
-    "extension",
-    "session",
-    "callid",
-    "account",
-    "query",
-    "zone",
-    "database",
-];
+const VICTIM: &str = "192.0.2.99";
 
 /// A small generator of its own (xorshift64*): the same lines in every run.
 struct Dice(u64);

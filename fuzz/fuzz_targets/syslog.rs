@@ -1,0 +1,11 @@
+//! Lines of the format `syslog`: no panic, slices of the line only, the same whatever came before.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ravelin::config::Format;
+use ravelin_fuzz::{decode, lines, plant};
+
+fuzz_target!(
+    init: plant(lines(Some(Format::Syslog))),
+    |bytes: &[u8]| decode(Format::Syslog, bytes)
+);
