@@ -8,13 +8,14 @@ use std::{env, fmt, fs};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    find_object();
+    find_object()?;
     write_packs()
 }
 
 /// Each `rules/*.yaml`, without the tests at its end, as `packs/*.json`.
 fn write_packs() -> Result<(), Box<dyn Error>> {
-    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../rules");
+    // At run time: a build script compiled in one worktree may be run for another that shares its target directory.
+    let rules = format!("{}/../rules", env::var("CARGO_MANIFEST_DIR")?);
     println!("cargo::rerun-if-changed={rules}");
     let out = PathBuf::from(env::var("OUT_DIR")?).join("packs");
     fs::create_dir_all(&out)?;
@@ -94,15 +95,17 @@ impl<'de> Visitor<'de> for AsJson {
     }
 }
 
-fn find_object() {
+fn find_object() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=RAVELIN_XDP_OBJECT");
-    let object = env::var("RAVELIN_XDP_OBJECT").unwrap_or_else(|_| {
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bpf/ravelin.bpf.o").to_owned()
-    });
+    let object = match env::var("RAVELIN_XDP_OBJECT") {
+        Ok(object) => object,
+        Err(_) => format!("{}/../target/bpf/ravelin.bpf.o", env::var("CARGO_MANIFEST_DIR")?),
+    };
     println!("cargo::rerun-if-changed={object}");
     if Path::new(&object).is_file() {
         println!("cargo::rustc-env=RAVELIN_XDP_OBJECT={object}");
     } else {
         println!("cargo::error=the XDP object isn't built yet: run `cargo xtask build-ebpf` first");
     }
+    Ok(())
 }
