@@ -224,6 +224,20 @@ pub enum Withheld {
 }
 
 impl Withheld {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Allowed,
+        Self::Unproven,
+        Self::Outbound,
+        Self::Private,
+        Self::Ambiguous,
+        Self::Already,
+        Self::Rate,
+        Self::LiveSession,
+        Self::Front,
+        Self::Observe,
+    ];
+
     /// The contract's word for it, and `front`.
     pub const fn as_str(self) -> &'static str {
         match self {
