@@ -11,6 +11,7 @@ mod raw;
 mod relay;
 #[cfg(test)]
 mod tests;
+mod urgency;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use self::duration::{DurationError, Shown, parse_duration};
 pub use self::error::{ConfigError, Place};
 pub use self::last_good::{LastGoodError, Loaded, load, load_or_last_good};
 pub use self::nearest::nearest;
+pub use self::urgency::Urgency;
 
 /// The configuration that is used where none is named.
 pub const DEFAULT_PATH: &str = "/etc/ravelin/ravelin.yaml";

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::notice::{Notice, Outcome};
-use crate::config::MailConfig;
+use crate::config::{MailConfig, Urgency};
 use crate::event::Timestamp;
 use crate::store::{OutboxEntry, Reader, StoreError};
 
@@ -123,17 +123,11 @@ impl Policy {
         }
         match notice {
             Notice::Alert(alert) => {
-                let at_once = match alert.mail {
-                    Some(false) => return None,
-                    Some(true) => true,
-                    // A ban is worth a line, also where the score decided or a rule of a lower level.
-                    None if alert.level < self.level => match alert.outcome {
-                        Outcome::Banned { .. } => false,
-                        Outcome::Withheld { .. } | Outcome::Nothing => return None,
-                    },
-                    None => alert.level >= self.immediate,
-                };
-                Some(if !at_once || self.per_hour == 0 {
+                let urgency = Urgency::of((self.level, self.immediate), alert.level, alert.mail);
+                // A ban is worth a line, also where the score decided or a rule of a lower level.
+                let banned = matches!(alert.outcome, Outcome::Banned { .. });
+                let line = (banned && alert.mail != Some(false)).then_some(Urgency::Digest);
+                Some(if urgency.or(line)? == Urgency::Digest || self.per_hour == 0 {
                     Lane::Digest
                 } else if now.since(alert.at) > OLD_NEWS {
                     Lane::Backlog
