@@ -12,9 +12,9 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 pub use self::pack_tests::run_pack_test;
-use crate::config::Config;
+use crate::config::{Config, MailConfig, Urgency};
 use crate::correlator::{Correlator, Fired, Limits, Missed, Standing, Tally};
-use crate::event::{BanOrder, Event, Offence, Record, Target, Timestamp, Verdict};
+use crate::event::{BanOrder, Event, Offence, Record, RuleHead, Target, Timestamp, Verdict};
 use crate::policy::{Network, Policy, SuricataProof, Why};
 use crate::rules::{Lists, Packs, Trace};
 
@@ -40,6 +40,21 @@ pub struct Outcome<'l> {
     pub fired: Fired,
     /// What policy made of it.
     pub verdict: Verdict,
+}
+
+impl Outcome<'_> {
+    /// How soon people hear of it, with the rule that decides that; of a ban that no rule tells, by itself.
+    pub fn told(&self, mail: &MailConfig) -> Option<(Urgency, Option<&RuleHead>)> {
+        let heads = || self.fired.alerts.iter().map(|alert| &*alert.rule);
+        let urgent = |head: &RuleHead| mail.urgency(head.level, head.mail);
+        // Of those that are as urgent the first, which has the highest level.
+        let first = heads().rev().max_by_key(|head| urgent(head));
+        match first.and_then(|head| Some((urgent(head)?, Some(head)))) {
+            Some(told) => Some(told),
+            None if !matches!(self.verdict, Verdict::Ban(_)) => None,
+            None => heads().any(|head| head.mail != Some(false)).then_some((Urgency::Digest, None)),
+        }
+    }
 }
 
 /// What a record caused, and all that led to it: for `explain`.

@@ -5,6 +5,7 @@
 //! the correlator runs [`Packs::rules`] on it. `docs/rules.md` describes the language.
 #![forbid(unsafe_code)]
 
+mod blame;
 mod compile;
 mod condition;
 mod error;
@@ -15,6 +16,7 @@ mod pack;
 mod pattern;
 mod recognise;
 mod rule;
+mod warning;
 
 #[cfg(test)]
 mod tests;
@@ -22,8 +24,9 @@ mod tests;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+pub use self::blame::why_nobody;
 pub use self::condition::{Asks, Condition, DaySpan, Values, Weekdays};
 pub use self::error::{PackError, PackErrors, Place, Problem};
 pub use self::expect::{Expect, Outcome, PackTest};
@@ -33,6 +36,8 @@ pub use self::pattern::{Forgery, PatternError};
 use self::recognise::Recogniser;
 pub use self::recognise::{NearMiss, Trace};
 pub use self::rule::{Absence, Key, Preceded, Rule, RuleSet, Trigger, Window};
+pub use self::warning::{By, Doubt, Meant, PackWarning};
+use crate::config::BanConfig;
 use crate::event::{Event, EventKind, Record};
 
 /// A pack inside the binary.
@@ -102,6 +107,19 @@ impl Shipped {
     }
 }
 
+/// A pack that isn't in the binary.
+#[derive(Clone, Debug)]
+pub struct OwnPack {
+    /// Its name.
+    pub name: String,
+    /// How many events it has.
+    pub events: usize,
+    /// The ids of its rules.
+    pub rules: Vec<u32>,
+    /// How many tests it has.
+    pub tests: usize,
+}
+
 /// All packs, compiled.
 #[derive(Debug)]
 pub struct Packs {
@@ -111,6 +129,8 @@ pub struct Packs {
     /// Whether the built-in packs' tests hold: these packs are there, and nothing beside them, which might
     /// disable, override or come after their rules.
     builtin: bool,
+    own: Vec<OwnPack>,
+    warnings: Vec<PackWarning>,
     own_tests: Vec<PackTest>,
     /// All tests, read when somebody asks: they are most of the built-in packs' text.
     tests: OnceLock<Vec<PackTest>>,
@@ -122,9 +142,11 @@ impl Packs {
     pub fn load(builtin: bool, paths: &[PathBuf]) -> Result<Self, PackErrors> {
         let mut errors = Vec::new();
         let mut texts = Vec::new();
+        let mut unread = Vec::new();
         for path in paths {
             match files(path) {
-                Ok(files) => {
+                Ok((files, doubts)) => {
+                    unread.extend(doubts);
                     for file in files {
                         match fs::read_to_string(&file) {
                             Ok(text) => texts.push((file.display().to_string(), text)),
@@ -144,7 +166,8 @@ impl Packs {
         let packs = compile::compile(&shipped(Shipped::text))
             .or_else(|_| compile::compile(&shipped(Shipped::source)));
         match packs {
-            Ok(packs) if errors.is_empty() => {
+            Ok(mut packs) if errors.is_empty() => {
+                packs.warnings.extend(unread);
                 Ok(Self { builtin: builtin && given.is_empty(), ..packs })
             }
             Ok(_) => Err(PackErrors { errors }),
@@ -191,6 +214,27 @@ impl Packs {
         self.recogniser.knows(program)
     }
 
+    /// The packs that aren't in the binary.
+    pub fn own(&self) -> &[OwnPack] {
+        &self.own
+    }
+
+    /// What they say that is hardly meant, as configured.
+    pub fn warnings(&self, ban: &BanConfig) -> Vec<PackWarning> {
+        let said = self.warnings.iter().filter_map(|warning| warning.clone().under(ban));
+        said.chain(warning::of_tests(self)).collect()
+    }
+
+    /// The same with all packs in mode enforce: how their tests are run.
+    pub fn enforcing(mut self) -> Self {
+        for rule in &mut self.rules.rules {
+            if rule.head.observe {
+                Arc::make_mut(&mut rule.head).observe = false;
+            }
+        }
+        self
+    }
+
     /// The tests inside the packs; the built-in ones' only where these are alone.
     pub fn tests(&self) -> &[PackTest] {
         self.tests.get_or_init(|| {
@@ -225,18 +269,35 @@ fn without_tests(text: &str) -> &str {
     text.find("\ntests:").map_or(text, |at| &text[..at + 1])
 }
 
-/// The pack files at `path`.
-fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+/// The pack files at `path`, and what is there and isn't read.
+fn files(path: &Path) -> io::Result<(Vec<PathBuf>, Vec<PackWarning>)> {
     if !fs::metadata(path)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        return Ok((vec![path.to_owned()], Vec::new()));
     }
-    let mut files = Vec::new();
+    let doubt = |file: &Path, doubt: Doubt| {
+        let file = file.display().to_string();
+        PackWarning {
+            place: Box::new(Place { file, line: 0, column: 0, text: String::new() }),
+            doubt,
+        }
+    };
+    let (mut files, mut doubts) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(path)? {
         let file = entry?.path();
-        if file.extension().is_some_and(|extension| extension == "yaml") {
-            files.push(file);
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("yaml") => files.push(file),
+            Some("yml" | "YAML" | "YML") => {
+                doubts.push(doubt(&file, Doubt::OtherName { to: file.with_extension("yaml") }));
+            }
+            _ => {}
         }
     }
+    if files.is_empty() && doubts.is_empty() && path != Path::new(INSTALLED) {
+        doubts.push(doubt(path, Doubt::EmptyFolder));
+    }
     files.sort();
-    Ok(files)
+    Ok((files, doubts))
 }
+
+/// The folder that is read where no other is named; it is empty until somebody has a pack of his own.
+const INSTALLED: &str = "/etc/ravelin/rules";

@@ -71,6 +71,9 @@ pub(super) struct Run {
 
 #[derive(Debug, Parser)]
 pub(super) struct Check {
+    /// Exit with 1 also where there are warnings only
+    #[arg(long)]
+    pub(super) strict: bool,
     /// Print the findings as JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -20,7 +20,7 @@ use crate::correlator::{Missed, Tally};
 use crate::engine::{Engine, Explained, Outcome, Unsaid};
 use crate::event::{Alert, BanOrder, Fields, Line, Timestamp, Ttl, Value, Verdict};
 use crate::format::Decoder;
-use crate::rules::NearMiss;
+use crate::rules::{NearMiss, why_nobody};
 use crate::source::WholeLine;
 
 pub(super) fn run(config: Option<&Path>, args: &args::Explain) -> anyhow::Result<Done> {
@@ -99,7 +99,14 @@ impl<W: Write> Explainer<W> {
         let explained = engine.explain(record, arrived);
         if *json {
             let missed = missed.iter().map(ToldMissed::of).collect();
-            return write_json(out, &Told { missed, ..Told::of(head, program, &explained) });
+            let told = explained.outcome.told(&config.mail).filter(|_| config.mail.tells());
+            let mail = told.map(|(urgency, _)| urgency.as_str());
+            let why_nobody = explained.outcome.event.as_ref().and_then(|event| {
+                let offence = &explained.outcome.offence;
+                offence.offender.is_none().then(|| why_nobody(event, record))
+            });
+            let told = Told::of(head, program, &explained);
+            return write_json(out, &Told { missed, mail, why_nobody, ..told });
         }
         missed.iter().try_for_each(|missed| words::missed(out, missed))?;
         words.write(out, config, head, (record, known), &explained)
@@ -140,6 +147,12 @@ struct Told<'l> {
     /// The patterns that nearly took it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     near: Vec<ToldNear<'l>>,
+    /// Why there is no offender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_nobody: Option<String>,
+    /// How soon people hear of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mail: Option<&'static str>,
     /// An earlier line told of the same login attempt.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     told_before: bool,
@@ -266,6 +279,8 @@ impl<'l> Told<'l> {
             missed: Vec::new(),
             pattern: None,
             near: Vec::new(),
+            why_nobody: None,
+            mail: None,
             told_before: false,
             counts: Vec::new(),
             points: Vec::new(),

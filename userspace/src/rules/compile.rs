@@ -1,5 +1,6 @@
 //! From packs as written to what runs: events numbered, patterns compiled, rules tied to each other.
 
+mod doubts;
 mod events;
 mod inherit;
 mod link;
@@ -11,10 +12,10 @@ use std::sync::OnceLock;
 use serde_yaml::Location;
 
 use self::events::Events;
-use super::Packs;
 use super::error::{PackError, PackErrors, Place, Problem};
 use super::expect::PackTest;
 use super::pack::{RawPack, Text};
+use super::{OwnPack, Packs};
 
 /// Compiles all packs; what is wrong is collected, so that one run shows it all.
 pub(super) fn compile(texts: &[Text<'_>]) -> Result<Packs, PackErrors> {
@@ -32,6 +33,17 @@ pub(super) fn compile(texts: &[Text<'_>]) -> Result<Packs, PackErrors> {
         events.add_pack(text, raw, &mut complaints);
     }
     let rules = link::link(&raws, &events, &mut complaints);
+    let doubts = match complaints.errors.as_slice() {
+        [] => doubts::doubts(&raws, &events, &rules),
+        _ => Vec::new(),
+    };
+    let own = raws.iter().filter(|(text, _)| !text.is_shipped()).map(|(_, raw)| OwnPack {
+        name: raw.pack.value.clone(),
+        events: raw.events.0.len(),
+        rules: raw.rules.iter().map(|rule| rule.value.id).collect(),
+        tests: raw.tests.len(),
+    });
+    let own = own.collect();
     let mut tests = Vec::new();
     for (text, raw) in raws {
         add_tests(text, raw, &mut tests, &mut complaints);
@@ -45,6 +57,8 @@ pub(super) fn compile(texts: &[Text<'_>]) -> Result<Packs, PackErrors> {
         recogniser,
         rules,
         builtin: false,
+        own,
+        warnings: doubts,
         own_tests: tests,
         tests: OnceLock::new(),
     })
@@ -68,8 +82,8 @@ fn add_tests(
     for test in raw.tests {
         let place = text.place(test.referenced);
         match PackTest::new(&raw.pack.value, raw.format.value, place, test.value) {
-            Some(test) => tests.push(test),
-            None => complaints.add(text, test.referenced, Problem::WantsLine),
+            Ok(test) => tests.push(test),
+            Err((at, problem)) => complaints.add(text, at.unwrap_or(test.referenced), problem),
         }
     }
 }

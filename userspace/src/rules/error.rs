@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::list::ListError;
 use super::nearest;
+use super::pack::keys;
 use super::pattern::PatternError;
 
 /// Everything that is wrong with the packs; never empty.
@@ -70,7 +71,7 @@ pub struct Place {
 
 impl Place {
     /// The line, and below it a caret under the column; empty where the line isn't known.
-    fn excerpt(&self) -> String {
+    pub(crate) fn excerpt(&self) -> String {
         if self.line == 0 {
             return String::new();
         }
@@ -94,14 +95,68 @@ impl fmt::Display for Place {
 /// What is wrong at a place.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// YAML that can't be read, or a value of the wrong kind.
+    /// YAML that can't be read.
     #[error("{message}")]
     Yaml {
-        /// The reader's words.
+        /// The reader's words, and a remedy.
         message: String,
     },
+    /// A value that its key can't have.
+    #[error("{}expected {expected}, got {}", of_key(key), quoted(got))]
+    Value {
+        /// The key; empty where it isn't known.
+        key: String,
+        /// What could stand there.
+        expected: String,
+        /// As written; empty where nothing stands there.
+        got: String,
+    },
+    /// A key that must be there.
+    #[error("missing key `{key}`: {remedy}")]
+    MissingKey {
+        /// Which.
+        key: &'static str,
+        /// What to write.
+        remedy: &'static str,
+    },
+    /// A key that is there twice.
+    #[error(
+        "`{key}` stands here a second time: keep one{}",
+        if key == "pattern" { ", or put both into a list under `patterns`" } else { "" }
+    )]
+    SecondKey {
+        /// Which.
+        key: String,
+    },
+    /// A line that begins in the wrong column.
+    #[error(
+        "`{key}` begins in column {column}, {}: begin it in column {beside_column}, as `{beside}` in line {beside_line}",
+        if *deeper { "deeper than a key that has its value already" } else { "where nothing above it does" }
+    )]
+    Indentation {
+        /// Its key.
+        key: String,
+        /// From 1.
+        column: usize,
+        /// It stands too deep, and not between two columns.
+        deeper: bool,
+        /// The key that it probably belongs beside.
+        beside: String,
+        /// Its line.
+        beside_line: usize,
+        /// Its column.
+        beside_column: usize,
+    },
+    /// An event's key where its name stands.
+    #[error("`{key}` stands beside the event's name `{name}`: indent it deeper than that")]
+    BesideItsName {
+        /// The key.
+        key: String,
+        /// The event's name.
+        name: String,
+    },
     /// A key that nobody knows.
-    #[error("unknown key `{key}`; {}", nearest::hint(key, known.iter().copied()))]
+    #[error("unknown key `{key}`; {}", keys::hint(key, known))]
     UnknownKey {
         /// As written.
         key: String,
@@ -156,7 +211,7 @@ pub enum Problem {
         known: Vec<String>,
     },
     /// A rule that doesn't say what each must, and inherits it from nobody.
-    #[error("missing field `{key}`, which every rule must have or inherit")]
+    #[error("missing key `{key}`, which every rule must have or inherit")]
     Missing {
         /// What isn't there.
         key: &'static str,
@@ -166,6 +221,15 @@ pub enum Problem {
     BadName {
         /// As written.
         name: String,
+    },
+    /// A pattern that begins with what its format takes off.
+    #[error(
+        "this pattern begins with the line's header: time, host and program (`{program}`) are taken off before, so \
+         begin with the message behind `{program}[812]: `"
+    )]
+    Header {
+        /// The pack's program that stands in it.
+        program: String,
     },
     /// A pattern.
     #[error("{source}")]
@@ -207,7 +271,7 @@ pub enum Problem {
         known: Vec<String>,
     },
     /// A rule that refers to one that isn't there.
-    #[error("no pack has a rule {id}")]
+    #[error("no pack has a rule {id}: mend the id, or load the pack that has it")]
     UnknownRule {
         /// As written.
         id: u32,
@@ -344,7 +408,28 @@ pub enum Problem {
         /// As written.
         got: f64,
     },
+    /// A test that feeds too many lines, or none.
+    #[error(
+        "expected `times` from 1 to {max}, got {got}: a test feeds at most {most} lines in all"
+    )]
+    Times {
+        /// As written.
+        got: u32,
+        /// What the number of its lines leaves room for.
+        max: u32,
+        /// Lines that a test may feed.
+        most: u32,
+    },
     /// A test without a line, or with both kinds.
     #[error("expected either `line` or `lines` with at least one in it")]
     WantsLine,
+}
+
+/// The key in front of what is said of its value.
+fn of_key(key: &str) -> String {
+    if key.is_empty() { String::new() } else { format!("`{key}`: ") }
+}
+
+fn quoted(got: &str) -> String {
+    if got.is_empty() { "nothing".to_owned() } else { format!("`{got}`") }
 }

@@ -1,18 +1,21 @@
 //! A pack as it is written: YAML into the shapes of the rule language, with the place of each part.
 
+mod expected;
+mod indent;
+pub(super) mod keys;
+mod wording;
 pub(super) mod yaml;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_yaml::{DuplicateKeyPolicy, Location, Spanned};
 
+pub(super) use self::expected::{RawExpect, RawTest};
+use self::wording::Wrong;
 use self::yaml::{Named, OneOrMany, PortList, Scalar, Span, Wanted};
 use super::error::{PackError, Place, Problem};
-use crate::config::Format;
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -87,8 +90,8 @@ impl Frequency {
 pub(super) struct RawEvent {
     pub(super) pattern: Option<Spanned<String>>,
     pub(super) patterns: Option<Vec<Spanned<String>>>,
-    #[serde(default)]
-    pub(super) proven: bool,
+    /// Unsaid it is false; whoever says that it is has thought of it.
+    pub(super) proven: Option<bool>,
     #[serde(default)]
     pub(super) attempt: bool,
     #[serde(default)]
@@ -229,55 +232,6 @@ const fn once() -> u32 {
     1
 }
 
-/// `tests:`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawTest {
-    pub(super) line: Option<String>,
-    pub(super) lines: Option<Vec<String>>,
-    #[serde(default = "once")]
-    pub(super) times: u32,
-    #[serde(default, deserialize_with = "format")]
-    pub(super) format: Option<Format>,
-    #[serde(default)]
-    pub(super) home: Vec<IpNet>,
-    #[serde(default)]
-    pub(super) lists: BTreeMap<String, Vec<Scalar>>,
-    pub(super) expect: RawExpect,
-}
-
-/// `expect:`; a key that is there with `null` asserts that there is none.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawExpect {
-    #[serde(default, deserialize_with = "present")]
-    pub(super) event: Option<Option<String>>,
-    #[serde(default, deserialize_with = "present")]
-    pub(super) src: Option<Option<IpAddr>>,
-    #[serde(default, deserialize_with = "present")]
-    pub(super) offender: Option<Option<IpAddr>>,
-    pub(super) proven: Option<bool>,
-    pub(super) fields: Option<BTreeMap<String, Option<Scalar>>>,
-    pub(super) rules: Option<Vec<u32>>,
-    pub(super) score: Option<f64>,
-    #[serde(default, deserialize_with = "present")]
-    pub(super) ban: Option<Option<String>>,
-    #[serde(default, deserialize_with = "present")]
-    pub(super) withheld: Option<Option<String>>,
-}
-
-fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Format>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
-}
-
-fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(deserializer).map(Some)
-}
-
 /// A pack's text, and what it is called in error messages.
 #[derive(Clone, Debug)]
 pub(super) struct Text<'t> {
@@ -314,13 +268,8 @@ impl<'t> Text<'t> {
         options.strict_booleans = true;
         options.with_snippet = false;
         serde_yaml::from_str_with_options(self.text, options).map_err(|error| {
-            let problem = match error.without_snippet() {
-                serde_yaml::Error::SerdeUnknownField { field, expected, .. } => {
-                    Problem::UnknownKey { key: field.clone(), known: expected.clone() }
-                }
-                other => Problem::Yaml { message: plain(&other.to_string()) },
-            };
-            self.problem(error.location().unwrap_or(Location::UNKNOWN), problem)
+            let Wrong { line, column, problem } = wording::reworded(self.text, &error);
+            PackError::Problem { place: Box::new(self.place_at(line, column)), problem }
         })
     }
 
@@ -331,22 +280,25 @@ impl<'t> Text<'t> {
 
     /// A place in it, with the line that stands there.
     pub(super) fn place(&self, location: Location) -> Place {
-        let index = usize::try_from(location.line()).unwrap_or(0).checked_sub(1);
-        let text = index.and_then(|index| self.text.lines().nth(index)).unwrap_or_default();
-        Place {
-            file: self.file.to_owned(),
-            line: location.line(),
-            column: location.column(),
-            text: text.to_owned(),
-        }
+        self.place_at(location.line(), location.column())
     }
-}
 
-/// The reader's message without the place, which stands in front of it already.
-fn plain(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    match line.rfind(" at line ") {
-        Some(at) => line[..at].to_owned(),
-        None => line.to_owned(),
+    /// Its byte `at` of a value that begins at `location`, where that is written as it is meant.
+    pub(super) fn place_within(&self, location: Location, value: &str, at: usize) -> Place {
+        let mut place = self.place(location);
+        let column = usize::try_from(place.column.saturating_sub(1)).unwrap_or(usize::MAX);
+        let written: String = place.text.chars().skip(column).collect();
+        let quotes = written.chars().take_while(|char| matches!(char, '\'' | '"')).count().min(1);
+        if written[quotes..].starts_with(value) {
+            let before = value.get(..at).map_or(0, |before| before.chars().count());
+            place.column += (quotes + before) as u64;
+        }
+        place
+    }
+
+    fn place_at(&self, line: u64, column: u64) -> Place {
+        let index = usize::try_from(line).unwrap_or(0).checked_sub(1);
+        let text = index.and_then(|index| self.text.lines().nth(index)).unwrap_or_default();
+        Place { file: self.file.to_owned(), line, column, text: text.to_owned() }
     }
 }

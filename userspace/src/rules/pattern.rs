@@ -26,6 +26,7 @@ use regex_automata::{Anchored, Input, meta, util::primitives::NonMaxUsize};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
+pub(super) use self::cut::SHORTEST as SHORTEST_CUT;
 pub use self::forgery::Forgery;
 use self::forgery::SOURCE;
 use self::frame::FrameFinder;
@@ -41,7 +42,7 @@ use crate::event::{CAPTURES, Capture, CaptureKind, Captures, Slots, UNSET, parse
 const LONGEST: usize = 4096;
 
 /// `{ip}`, parsed.
-static IP: LazyLock<Option<Hir>> = LazyLock::new(|| parse(macros::IP).ok());
+static IP: LazyLock<Option<Hir>> = LazyLock::new(|| parse(macros::IP, macros::IP).ok());
 
 /// Largest compiled form, in bytes: `{1,1000}` around `{1,1000}` is refused.
 const SIZE_LIMIT: usize = 1 << 20;
@@ -66,6 +67,8 @@ pub enum PatternError {
     Syntax {
         /// What it says, with the place in the pattern.
         message: String,
+        /// The byte of the pattern at which it stopped, where it says that.
+        at: Option<usize>,
     },
     /// More fields than an event holds.
     #[error("expected at most {CAPTURES} named captures, got {count}")]
@@ -138,7 +141,10 @@ impl Pattern {
             return Err(PatternError::TooLarge);
         }
         let expanded = macros::expand(text).map_err(|name| PatternError::UnknownMacro { name })?;
-        let hir = parse(&expanded)?;
+        let hir = parse(&expanded, text).map_err(|error| {
+            // Once more, with places that are those of the text as it is written.
+            parse(&macros::stand_ins(text), text).err().unwrap_or(error)
+        })?;
         if !hir.properties().look_set_prefix().contains(Look::Start) {
             return Err(PatternError::NotAnchored);
         }
@@ -311,16 +317,20 @@ fn is_ip(hir: &Hir) -> bool {
     IP.as_ref() == Some(hir)
 }
 
-fn parse(expanded: &str) -> Result<Hir, PatternError> {
-    ParserBuilder::new().unicode(false).utf8(false).build().parse(expanded).map_err(|error| {
-        let kind = match &error {
+/// Errors show the pattern as it was `written`.
+fn parse(regex: &str, written: &str) -> Result<Hir, PatternError> {
+    ParserBuilder::new().unicode(false).utf8(false).build().parse(regex).map_err(|error| {
+        let (kind, at) = match &error {
             regex_syntax::Error::Parse(parse) => {
-                format!("{} at byte {}", parse.kind(), parse.span().start.offset)
+                (parse.kind().to_string(), Some(parse.span().start.offset))
             }
-            regex_syntax::Error::Translate(translate) => translate.kind().to_string(),
-            other => other.to_string(),
+            regex_syntax::Error::Translate(translate) => {
+                (translate.kind().to_string(), Some(translate.span().start.offset))
+            }
+            other => (other.to_string(), None),
         };
-        PatternError::Syntax { message: format!("{kind} of `{expanded}`") }
+        let place = at.map_or_else(String::new, |at| format!(" at byte {at}"));
+        PatternError::Syntax { message: format!("{kind}{place} of `{written}`"), at }
     })
 }
 

@@ -4,6 +4,7 @@ mod corpora;
 mod hostile;
 mod language;
 mod loader;
+mod mistakes;
 mod shipped;
 
 use jiff::tz::TimeZone;

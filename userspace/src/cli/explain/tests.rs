@@ -88,12 +88,14 @@ line 3: syslog, program shop
   count     rule 100003: 2 of 3 different user within 1h, same src
   score     19.1 (of 20.5, 1m 0s later; it halves in 10m) + 12 (rule 100001) = 31.1; 100 bans
   verdict   would ban 198.51.100.7/32 for 5m (by rule 100002, level 10; 9 bans)
+  mail      at once (level 10; mail.immediate is 10)
 ";
     assert!(said.starts_with(expected), "{said}");
     assert!(
         said.ends_with(
             "  verdict   would ban 198.51.100.7/32 for 30m, its 2nd ban (by rule 100003, level 9; 9 bans);\n            \
-             no: a ban of 198.51.100.7/32 stands until 2026-11-23T10:11:00Z\n\n"
+             no: a ban of 198.51.100.7/32 stands until 2026-11-23T10:11:00Z\n  \
+             mail      in the daily digest (level 9; mail.level is 7)\n\n"
         ),
         "{said}"
     );
@@ -131,7 +133,7 @@ line 1: syslog, program shop
   near      bad-login (pack shop) stopped at byte 32, where it expected `ort ` of ` port `:
             login of ann from 198.51.100.7 prt 4711 failed
                                             ^
-  offender  none
+  offender  none: `note` has no field `src`
   verdict   nothing to do
 
 line 2: syslog, program shop
@@ -192,4 +194,78 @@ fn variants_of_an_event_that_stop_alike_are_told_once() {
     let near =
         "failed-password (pack sshd) stopped at byte 44, where it expected `ort ` of ` port `:";
     assert_eq!(said.matches(near).count(), 1, "{said}");
+}
+
+/// What is said of a line's offender and mail, in a pack of its own.
+fn said_of(config: &str, line: &str) -> String {
+    const PACK: &str = r#"
+pack: gate
+format: syslog
+programs: [gate]
+events:
+  in: {success: true, pattern: '^(?<user>.*) in from (?<src>{ip})$'}
+  bad: {proven: true, pattern: '^(?<user>[^ ]*) bad from (?<src>[^ ]*) \((?<why>.*)\)$'}
+  cut: {proven: true, pattern: '^cut (?<user>.*) from (?<src>{ip})$'}
+  note: {pattern: '^note$'}
+rules:
+  - {id: 900001, level: 3, event: [bad, cut, note], description: d}
+  - {id: 900002, level: 3, event: bad, mail: true, when: {user: root}, description: d}
+  - {id: 900003, level: 3, event: in, mail: true, count: 2, within: 1h, same: [src], description: d}
+"#;
+    let config = Config::parse(config, Path::new("ravelin.yaml")).unwrap();
+    let packs = Arc::new(Packs::from_texts(&[("gate.yaml", PACK)]).unwrap());
+    let engine = Engine::new(packs, &config, Network::default(), SuricataProof::unknown());
+    let decoder = Decoder::new(Selection::Auto, TimeZone::UTC);
+    let mut explainer =
+        Explainer::new(Vec::new(), config, engine, decoder, Timestamp::now(), false);
+    for number in 1..3 {
+        explainer.out.clear();
+        let line = format!("2026-11-23T10:00:00Z web1 gate[1]: {line}");
+        explainer.line(None, number, line.as_bytes()).unwrap();
+    }
+    let said = String::from_utf8(explainer.out).unwrap();
+    let lines = said.lines().filter(|line| {
+        ["  offender", "  mail", "            never"].iter().any(|start| line.starts_with(start))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_line_that_blames_nobody_says_why() {
+    let long = format!("cut {} from 203.0.113.9", "x".repeat(900));
+    for (line, expected) in [
+        ("note", "  offender  none: `note` has no field `src`"),
+        ("bob bad from web9 (x)", "  offender  none: `src` is `web9`, which is no address"),
+        (
+            "bob bad from 198.51.100.7:4711 (x)",
+            "  offender  none: `src` is `198.51.100.7:4711`, an address with a port: for ADDRESS:PORT write two patterns, \
+             `(?<src>[0-9.]{7,15}):(?<port>{port})` and `\\[(?<src>{ip})\\]:(?<port>{port})`",
+        ),
+        (
+            "bob bad from 198.51.100.7 (x bad from 203.0.113.9 (y)",
+            "  offender  none: another address in the line might be meant as well",
+        ),
+        (
+            &long,
+            "  offender  none: the message has 921 bytes: from 900 on its end may have been cut off, and the address there \
+             with it",
+        ),
+        (
+            "bob in from 198.51.100.7",
+            "  offender  none: `in` is a `success`\n            never bans: the event is a `success`\n  \
+             mail      at once (rule 900003 says `mail: true`)",
+        ),
+    ] {
+        assert_eq!(said_of("{}", line), expected, "{line}");
+    }
+}
+
+#[test]
+fn a_rule_that_is_mailed_says_when_and_to_whom() {
+    let line = "root bad from 198.51.100.7 (x)";
+    assert!(said_of("{}", line).ends_with("  mail      at once (rule 900002 says `mail: true`)"));
+    assert!(said_of("mail: {to: []}", line).ends_with(
+        "  mail      at once (rule 900002 says `mail: true`), but nobody is told (mail.to)"
+    ));
+    assert!(!said_of("{}", "bob bad from 198.51.100.7 (x)").contains("mail"));
 }

@@ -7,13 +7,13 @@ use serde_json::Value as Json;
 
 use super::{Head, has_fired, json_fields};
 use crate::cli::table;
-use crate::config::{Config, Shown};
+use crate::config::{Config, MailConfig, Shown, Urgency};
 use crate::correlator::{Missed, Tally};
 use crate::engine::{Explained, Outcome, Unsaid};
 use crate::event::{BanOrder, Body, Offence, Record, Target, Timestamp, Ttl, Verdict, Withheld};
 use crate::mail::visible;
 use crate::policy::Why;
-use crate::rules::{NearMiss, Trace};
+use crate::rules::{NearMiss, Trace, why_nobody};
 use crate::seeded::HashMap;
 
 /// Scores that are remembered, to tell how they faded.
@@ -89,10 +89,12 @@ impl Words {
             writeln!(out, "            {name} = {value}")?;
         }
         near(out, record, &unsaid.trace)?;
-        offender(out, &outcome.offence, unsaid)?;
+        let nobody = outcome.offence.offender.is_none().then(|| why_nobody(event, record));
+        offender(out, &outcome.offence, nobody, unsaid)?;
         rules(out, outcome, unsaid)?;
         self.score(out, config, outcome)?;
         self.verdict(out, config, outcome, unsaid)?;
+        mail(out, config, outcome)?;
         writeln!(out)
     }
 
@@ -270,8 +272,49 @@ fn quiet(config: &Config, outcome: &Outcome<'_>) -> String {
     }
 }
 
-fn offender(out: &mut impl Write, offence: &Offence, unsaid: &Unsaid) -> io::Result<()> {
-    let Some(offender) = offence.offender else { return writeln!(out, "  offender  none") };
+/// Why an alert can't ban by itself.
+fn tainted(outcome: &Outcome<'_>) -> &'static str {
+    match &outcome.event {
+        Some(event) if event.kind.success => "never bans: the event is a `success`",
+        _ if outcome.offence.offender.is_none() => "bans nobody: the line blames nobody",
+        _ => "can't ban: without lines that may not ban anybody it wouldn't have fired",
+    }
+}
+
+/// Who hears of it, and why.
+fn mail(out: &mut impl Write, config: &Config, outcome: &Outcome<'_>) -> io::Result<()> {
+    let Some((urgency, rule)) = outcome.told(&config.mail) else { return Ok(()) };
+    let said = rule.is_some_and(|rule| rule.mail == Some(true));
+    if !config.mail.tells() && !said {
+        return Ok(());
+    }
+    let when = match urgency {
+        Urgency::Immediate => "at once",
+        Urgency::Digest => "in the daily digest",
+    };
+    let MailConfig { level, immediate, .. } = config.mail;
+    let why = match (urgency, rule) {
+        (_, Some(rule)) if said => format!("rule {} says `mail: true`", rule.id),
+        (Urgency::Immediate, Some(rule)) => {
+            format!("level {}; mail.immediate is {immediate}", rule.level)
+        }
+        (Urgency::Digest, Some(rule)) => format!("level {}; mail.level is {level}", rule.level),
+        (_, None) => "a ban".to_owned(),
+    };
+    let nobody = if config.mail.tells() { "" } else { ", but nobody is told (mail.to)" };
+    writeln!(out, "  mail      {when} ({why}){nobody}")
+}
+
+fn offender(
+    out: &mut impl Write,
+    offence: &Offence,
+    nobody: Option<String>,
+    unsaid: &Unsaid,
+) -> io::Result<()> {
+    let Some(offender) = offence.offender else {
+        let why = nobody.map(|why| format!(": {}", visible(&why, VALUE))).unwrap_or_default();
+        return writeln!(out, "  offender  none{why}");
+    };
     let proof = if offence.proven { "proven" } else { "could be spoofed" };
     let bar = match offence.bar {
         None => "",
@@ -297,7 +340,7 @@ fn rules(out: &mut impl Write, outcome: &Outcome<'_>, unsaid: &Unsaid) -> io::Re
             writeln!(out, "            {} events", alert.count)?;
         }
         if fired.tainted.contains(&head.id) {
-            writeln!(out, "            not without evidence that may not ban")?;
+            writeln!(out, "            {}", tainted(outcome))?;
         }
     }
     for rule in &fired.swallowed {

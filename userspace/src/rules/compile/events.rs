@@ -7,9 +7,9 @@ use serde_yaml::Spanned;
 use super::{Complaints, is_name};
 use crate::event::{EventKind, SURICATA_FIELDS};
 use crate::rules::condition::{self, Condition};
-use crate::rules::error::Problem;
+use crate::rules::error::{PackError, Problem};
 use crate::rules::pack::{PackFormat, RawEvent, RawPack, Text};
-use crate::rules::pattern::LazyPattern;
+use crate::rules::pattern::{LazyPattern, PatternError};
 use crate::rules::recognise::{ProgramName, Programs, Recogniser};
 
 /// All events of all packs.
@@ -43,6 +43,7 @@ impl Events {
             }
             let index = self.kinds.len();
             let RawEvent { proven, attempt, success, .. } = event.value;
+            let proven = proven.unwrap_or(false);
             self.kinds.push(EventKind {
                 index: u32::try_from(index).unwrap_or(u32::MAX),
                 name: name.clone(),
@@ -59,7 +60,7 @@ impl Events {
                 self.alert_event(text, index, event, &fields, complaints);
                 fields
             } else {
-                log_event(text, index, event, &mut patterns, complaints)
+                log_event(text, raw, index, event, &mut patterns, complaints)
             };
             let complete = complaints.errors.len() == errors;
             for field in event.value.when.keys() {
@@ -101,7 +102,7 @@ impl Events {
         let misplaced = [
             ("pattern", pattern.is_some()),
             ("patterns", patterns.is_some()),
-            ("proven", *proven),
+            ("proven", proven.is_some()),
             ("attempt", *attempt),
             ("success", *success),
         ];
@@ -130,9 +131,29 @@ impl Events {
         events.iter().flat_map(|&event| self.facts[event].fields.iter().cloned()).collect()
     }
 
-    /// Whether all their fields are known.
+    /// Whether all their fields are known; without an event nothing is, since what should have led to one is
+    /// complained about already.
     pub(super) fn complete(&self, events: &BTreeSet<usize>) -> bool {
-        events.iter().all(|&event| self.facts[event].complete)
+        !events.is_empty() && events.iter().all(|&event| self.facts[event].complete)
+    }
+
+    /// An event by its number.
+    pub(super) fn kind(&self, event: u32) -> Option<&EventKind> {
+        self.kinds.get(usize::try_from(event).ok()?)
+    }
+
+    /// Whether an event has a field of this name.
+    pub(super) fn has_field(&self, event: u32, name: &str) -> bool {
+        self.facts_of(event).is_some_and(|facts| facts.fields.contains(name))
+    }
+
+    /// Whether an event is Suricata's.
+    pub(super) fn is_suricata_s(&self, event: u32) -> bool {
+        self.facts_of(event).is_some_and(|facts| facts.suricata)
+    }
+
+    fn facts_of(&self, event: u32) -> Option<&Facts> {
+        self.facts.get(usize::try_from(event).ok()?)
     }
 
     /// Whether one of them is a success.
@@ -160,6 +181,7 @@ pub(super) fn unknown_field(name: &str, fields: &BTreeSet<String>) -> Problem {
 /// Compiles an event's patterns; returns the fields that they give.
 fn log_event(
     text: &Text<'_>,
+    raw: &RawPack,
     index: usize,
     event: &Spanned<RawEvent>,
     compiled: &mut Vec<(LazyPattern, usize, Vec<Condition>)>,
@@ -186,15 +208,39 @@ fn log_event(
                 fields.extend(done.names());
                 sound.push(done);
             }
-            Err(source) => {
-                complaints.add(text, pattern.referenced, Problem::Pattern { source });
-            }
+            Err(source) => complaints.errors.push(wrong_pattern(text, raw, pattern, source)),
         }
     }
     let when = conditions(text, event, &fields, complaints);
     compiled.extend(sound.into_iter().map(|pattern| (pattern, index, when.clone())));
     fields
 }
+
+/// What is wrong with a pattern: where in it, if that is known.
+fn wrong_pattern(
+    text: &Text<'_>,
+    raw: &RawPack,
+    pattern: &Spanned<String>,
+    source: PatternError,
+) -> PackError {
+    let Spanned { value, referenced, .. } = pattern;
+    let place = match source {
+        PatternError::Syntax { at: Some(at), .. } => text.place_within(*referenced, value, at),
+        _ => text.place(*referenced),
+    };
+    let header = matches!(source, PatternError::Forgery { .. })
+        .then(|| raw.program_in(value, &[".*", "\\[", "[", ":", "{"]))
+        .flatten()
+        .filter(|_| OPENINGS.iter().any(|opening| value.starts_with(opening)));
+    let problem = match header {
+        Some(program) => Problem::Header { program: program.to_owned() },
+        None => Problem::Pattern { source },
+    };
+    PackError::Problem { place: Box::new(place), problem }
+}
+
+/// How a pattern begins that is to skip what stands in front of a message.
+const OPENINGS: [&str; 5] = ["^{text}", "^.*", "^.+", "^(?:.*", "^(?:{text}"];
 
 /// Conditions on an event's fields; what is none of them is complained about elsewhere.
 fn conditions(

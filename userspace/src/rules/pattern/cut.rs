@@ -10,7 +10,7 @@ use super::forgery::SOURCE;
 use super::set::ByteSet;
 
 /// A message that is shorter than this has been cut by nobody.
-const SHORTEST: usize = 900;
+pub(in crate::rules) const SHORTEST: usize = 900;
 
 /// A field that can't be longer than this is no client's.
 const BOUNDED: u32 = 64;

@@ -45,6 +45,18 @@ pub enum Forgery {
         "free text right before `src` could swallow a part of the address: put fixed text between them"
     )]
     NoFence,
+    /// A host name that runs into the port behind it.
+    #[error(
+        "`{{host}}` may take the `:` behind it, and text before it with that: for ADDRESS:PORT write two patterns, \
+         `(?<src>[0-9.]{{7,15}}):(?<port>{{port}})` and `\\[(?<src>{{ip}})\\]:(?<port>{{port}})`"
+    )]
+    HostPort,
+    /// An address that may begin as the text before it ends.
+    #[error(
+        "`src` may begin with the byte that ends the free text before it, so where one ends and the other begins isn't \
+         sure: take `{{ip}}`, which holds no such byte, or other text between them"
+    )]
+    LooseSource,
 }
 
 /// Checks a pattern. `Ok(Some(_))`: the matcher must look for a second address.
@@ -75,7 +87,15 @@ pub(super) fn check(hir: &Hir) -> Result<Option<Frame>, Forgery> {
         if let Piece::Field { follow, .. } = &before[open]
             && follow.meets(walk.source_first)
         {
-            return Err(Forgery::NoFence);
+            let text = before[open + 1..].iter().any(|piece| piece.literal().is_some());
+            let host = |state: &State| matches!(state, State::Loop(set) if set.contains(b':') && set.contains(b'z'));
+            let port =
+                after.first().and_then(Piece::literal).is_some_and(|it| it.starts_with(b":"));
+            return Err(match (text, port && source.iter().any(host)) {
+                (_, true) => Forgery::HostPort,
+                (true, false) => Forgery::LooseSource,
+                (false, false) => Forgery::NoFence,
+            });
         }
         return fixed_from_right(&before[open + 1..], source, after).map(|()| None);
     }

@@ -23,6 +23,21 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
 ///
 /// Counts (`{2,5}`), escaped braces and braces inside classes stay as they are.
 pub(super) fn expand(pattern: &str) -> Result<String, String> {
+    replaced(pattern, |name, expanded| {
+        let (_, meaning) = MACROS.iter().find(|(known, _)| *known == name)?;
+        // A group, so that what follows applies to all of it.
+        expanded.push_str("(?:");
+        expanded.push_str(meaning);
+        expanded.push(')');
+        Some(())
+    })
+}
+
+/// Has `put` write what stands for each `{name}`; the error is a name for which it has nothing.
+fn replaced(
+    pattern: &str,
+    put: impl Fn(&str, &mut String) -> Option<()>,
+) -> Result<String, String> {
     let mut expanded = String::with_capacity(pattern.len() + 64);
     let mut rest = pattern;
     let mut in_class = false;
@@ -35,14 +50,7 @@ pub(super) fn expand(pattern: &str) -> Result<String, String> {
             }
             '{' if !in_class => match name_at(rest) {
                 Some(name) => {
-                    let (_, meaning) = MACROS
-                        .iter()
-                        .find(|(known, _)| *known == name)
-                        .ok_or_else(|| name.to_owned())?;
-                    // A group, so that what follows applies to all of it.
-                    expanded.push_str("(?:");
-                    expanded.push_str(meaning);
-                    expanded.push(')');
+                    put(name, &mut expanded).ok_or_else(|| name.to_owned())?;
                     taken = name.len() + 2;
                 }
                 None => expanded.push(next),
@@ -59,6 +67,17 @@ pub(super) fn expand(pattern: &str) -> Result<String, String> {
         rest = &rest[taken..];
     }
     Ok(expanded)
+}
+
+/// Puts something of the same length that matches a byte in the place of each `{name}`.
+pub(super) fn stand_ins(pattern: &str) -> String {
+    replaced(pattern, |name, expanded| {
+        expanded.push('[');
+        expanded.extend(std::iter::repeat_n('x', name.len()));
+        expanded.push(']');
+        Some(())
+    })
+    .unwrap_or_default()
 }
 
 /// The name in `{name}`, with which `text` begins; `None` for a count.

@@ -42,7 +42,7 @@ pub(in crate::rules) enum Tried {
 static MACROS: LazyLock<Vec<(&str, Hir)>> = LazyLock::new(|| {
     let hirs = ["ip", "port", "number", "host", "word"].into_iter().filter_map(|name| {
         let expanded = macros::expand(&format!("{{{name}}}")).ok()?;
-        Some((name, parse(&expanded).ok()?))
+        Some((name, parse(&expanded, &expanded).ok()?))
     });
     hirs.collect()
 });

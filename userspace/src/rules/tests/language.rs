@@ -138,7 +138,7 @@ tests:
     let mine = |rules: &str| format!("pack: mine\nformat: syslog\nrules: [{rules}]\n");
     refused(&mine("{id: 7, inherit: 8}, {id: 8, inherit: 7}"), "inherits from itself");
     refused(&mine("{id: 7, inherit: 70}"), "no pack has a rule 70");
-    refused(&mine("{id: 7, after: 1, description: d}"), "missing field `level`");
+    refused(&mine("{id: 7, after: 1, description: d}"), "missing key `level`");
 }
 
 #[test]
