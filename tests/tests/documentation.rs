@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ravelin::config::BanConfig;
 use ravelin::engine::run_pack_test;
 use ravelin::event::Timestamp;
 use ravelin::rules::Packs;
@@ -64,6 +65,8 @@ fn examples_of_the_rule_language_run() {
         let packs = loaded.unwrap_or_else(|errors| panic!("{errors}\n{example}"));
         let packs = Arc::new(packs);
         assert!(!packs.tests().is_empty(), "an example without a test:\n{example}");
+        let warnings = packs.warnings(&BanConfig::default());
+        assert!(warnings.is_empty(), "{warnings:?}\n{example}");
         for test in packs.tests() {
             let differences = run_pack_test(&packs, test, Timestamp::from_secs(1_795_478_400));
             assert!(differences.is_empty(), "{}: {differences:?}\n{example}", test.place);
