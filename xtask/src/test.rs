@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::cargo::{HOST_CRATES, cargo, must};
-use crate::{build_ebpf, kernels, provision};
+use crate::{build_ebpf, dist, kernels, provision};
 
 /// Runs every test: units, packet tables, namespaces, other kernels, and the demo's scenarios end to end.
 ///
@@ -20,6 +20,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     provision::lab()?;
     kernels::provide();
+    dist::provide_root();
     build_ebpf::run(&build_ebpf::Args::default())?;
     // The lab runs the programs themselves; tests alone wouldn't build them.
     must(cargo().arg("build").args(HOST_CRATES).arg("--bins"))?;
