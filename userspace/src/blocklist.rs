@@ -30,6 +30,7 @@ mod placement;
 mod restore;
 mod scopes;
 mod stock;
+mod survey;
 mod sweep;
 mod sys;
 mod takeover;
@@ -61,6 +62,7 @@ pub use self::events::{DropEvents, ProgramLog};
 pub use self::object::for_loaders as object;
 pub use self::pinned::{Pinned, detach};
 pub use self::restore::{Restored, Wanted};
+pub use self::survey::{Survey, is_on_bpffs, survey, trial};
 
 /// What [`Blocklist::open`] needs to know.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -215,7 +217,7 @@ impl Blocklist {
         let found_maps = older.is_some() || pins.map(map::BANS_V4).exists();
 
         let room = older.as_ref().map_or(Ok(0), Older::largest)?;
-        let mut ebpf = load(&pins, options.max.max(room))?;
+        let mut ebpf = load(Some(&pins), options.max.max(room))?;
         let mut take = |name: &'static str| {
             ebpf.take_map(name)
                 .ok_or_else(|| BlocklistError::Object { what: format!("map `{name}`") })
@@ -360,8 +362,8 @@ impl Blocklist {
     }
 }
 
-/// Loads maps and programs; nothing is attached.
-fn load(pins: &Pins, max: u32) -> Result<Ebpf, BlocklistError> {
+/// Loads maps and programs; nothing is attached, and without `pins` nothing pinned.
+fn load(pins: Option<&Pins>, max: u32) -> Result<Ebpf, BlocklistError> {
     let mut loader = EbpfLoader::new();
     // Nothing in the program depends on the running kernel's types.
     loader.btf(None);
@@ -369,7 +371,9 @@ fn load(pins: &Pins, max: u32) -> Result<Ebpf, BlocklistError> {
         loader.map_max_entries(name, max);
     }
     for name in map::PINNED {
-        loader.map_pin_path(name, pins.map(name));
+        if let Some(pins) = pins {
+            loader.map_pin_path(name, pins.map(name));
+        }
     }
     let mut ebpf = loader.load(maps::OBJECT).map_err(|error| BlocklistError::Load {
         what: "the maps",

@@ -8,6 +8,7 @@ mod allow;
 mod args;
 mod ban;
 mod check;
+mod doctor;
 mod explain;
 mod history;
 mod list;
@@ -28,7 +29,7 @@ mod unban;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use self::args::{Args, Command};
 
@@ -47,6 +48,7 @@ pub fn main() -> ExitCode {
     let done = match &args.command {
         Command::Run(run) => run::run(config, run),
         Command::Check(check) => check::run(config, check),
+        Command::Doctor(doctor) => doctor::run(config, doctor),
         Command::Explain(explain) => explain::run(config, explain),
         Command::Replay(replay) => replay::run(config, replay),
         Command::Ban(ban) => ban::run(config, ban),
@@ -72,6 +74,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// All that can be typed, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Args::command()
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

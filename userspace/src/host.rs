@@ -4,6 +4,8 @@
 //! All of it comes by netlink. sysfs shows the namespace it was mounted in, which need not be ours.
 #![forbid(unsafe_code)]
 
+mod driver;
+mod genetlink;
 mod link;
 mod netlink;
 mod resolvers;
@@ -19,6 +21,7 @@ use ipnet::{IpNet, Ipv6Net};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 
+pub use self::driver::{Channels, Driver, Offload};
 pub use self::link::{Kind, Link, Xdp, XdpAttachment};
 pub use self::resolvers::resolvers;
 pub use self::sockets::{Connection, connections, ssh_peers};

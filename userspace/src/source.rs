@@ -26,7 +26,7 @@ use crate::config::Format;
 pub use self::batch::{Batch, Lines, Loss, Report};
 pub use self::discover::{Plan, Planned, Role, Warning, plan};
 pub use self::inbox::{CommandSender, Inbox, Lane, LaneClosed, Received, SendError};
-pub use self::journal::{JournalSource, journal_answers, spawn_journal};
+pub use self::journal::{JournalSource, journal_answers, recent_of_journal, spawn_journal};
 pub use self::lines::LineCap;
 pub use self::position::{FilePosition, Head, Position, PositionError};
 pub use self::status::{SourceStatus, State, StatusRow};

@@ -7,6 +7,7 @@ mod build_ebpf;
 mod cargo;
 mod conformance;
 mod demo;
+mod dist;
 mod fuzz;
 mod kernels;
 mod month;
@@ -39,6 +40,7 @@ enum Task {
     Month(month::Args),
     Fuzz(fuzz::Args),
     Bench(bench::Args),
+    Dist(dist::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Task::Month(args) => month::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Dist(args) => dist::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::cargo::{HOST_CRATES, cargo, must, quietly};
-use crate::{build_ebpf, kernels, provision};
+use crate::{build_ebpf, dist, kernels, provision};
 
 /// Runs every test: units, packet tables, namespaces, other kernels, and the demo's scenarios end to end.
 ///
@@ -20,6 +20,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     provision::lab()?;
     kernels::provide();
+    dist::provide_root();
     build_ebpf::run(&build_ebpf::Args::default())?;
     // A workspace of its own, which nothing else here would miss.
     quietly(cargo().args([

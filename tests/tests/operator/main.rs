@@ -6,6 +6,7 @@ mod allow;
 mod capacity;
 mod daemon;
 mod dispatched;
+mod doctor;
 mod panic;
 mod past;
 mod ports;
@@ -55,6 +56,7 @@ fn every_command_has_help_and_says_what_is_wrong_with_its_use() {
     for command in [
         &["allow"][..],
         &["ban"],
+        &["doctor"],
         &["history"],
         &["list"],
         &["mail", "test"],

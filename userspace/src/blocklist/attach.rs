@@ -72,16 +72,7 @@ pub(super) fn attach(
     interface: &str,
     wanted: XdpMode,
 ) -> Result<Attached, AttachError> {
-    let link = look_up(interface)?;
-    if !link.ethernet_header() {
-        return Err(AttachError::NotEthernet { interface: interface.to_owned() });
-    }
-    let links = host::links()
-        .map_err(|source| AttachError::Host { interface: interface.to_owned(), source })?;
-    if let Some(master) = placement::whole(&link, &links) {
-        let (interface, master) = (interface.to_owned(), master.name.clone());
-        return Err(AttachError::PartOf { interface, master });
-    }
+    let (link, links) = placed(interface)?;
     let wanted = match wanted {
         XdpMode::MapsOnly => return dispatched::attached(pins, &link),
         XdpMode::Auto => None,
@@ -110,6 +101,21 @@ pub(super) fn attach(
             .map_or(reason.clone(), |better| format!("{reason}; {better}"))
     });
     attached(interface, fallback, false)
+}
+
+/// The interface, where a program belongs on it, among all there are.
+pub(super) fn placed(interface: &str) -> Result<(Link, Vec<Link>), AttachError> {
+    let link = look_up(interface)?;
+    if !link.ethernet_header() {
+        return Err(AttachError::NotEthernet { interface: interface.to_owned() });
+    }
+    let links = host::links()
+        .map_err(|source| AttachError::Host { interface: interface.to_owned(), source })?;
+    if let Some(master) = placement::whole(&link, &links) {
+        let (interface, master) = (interface.to_owned(), master.name.clone());
+        return Err(AttachError::PartOf { interface, master });
+    }
+    Ok((link, links))
 }
 
 /// Attaches where nothing of ours is, in the mode that is wanted, or in any. `Some`: generically, for this
@@ -228,7 +234,7 @@ impl Blocklist {
 }
 
 /// What the pinned link is; `None` where nothing is pinned.
-fn pinned_link(interface: &str, pin: &Path) -> Result<Option<XdpLinkInfo>, AttachError> {
+pub(super) fn pinned_link(interface: &str, pin: &Path) -> Result<Option<XdpLinkInfo>, AttachError> {
     let failed = |source| AttachError::Pin {
         interface: interface.to_owned(),
         action: "open link",
@@ -252,11 +258,11 @@ fn pinned_link(interface: &str, pin: &Path) -> Result<Option<XdpLinkInfo>, Attac
 
 /// Whether a link is the one on this interface. Indices are unique in a namespace only, program ids
 /// everywhere.
-fn on(link: &Link, info: XdpLinkInfo) -> bool {
+pub(super) fn on(link: &Link, info: XdpLinkInfo) -> bool {
     link.index == info.ifindex && link.xdp.is_some_and(|xdp| xdp.program_id == info.program_id)
 }
 
-fn lives_here(interface: &str, info: XdpLinkInfo) -> Result<bool, AttachError> {
+pub(super) fn lives_here(interface: &str, info: XdpLinkInfo) -> Result<bool, AttachError> {
     let links = host::links()
         .map_err(|source| AttachError::Host { interface: interface.to_owned(), source })?;
     Ok(links.iter().any(|link| on(link, info)))
@@ -286,7 +292,7 @@ fn attached(
     })
 }
 
-fn mode_of(link: &Link) -> Mode {
+pub(super) fn mode_of(link: &Link) -> Mode {
     match link.xdp.map(|xdp| xdp.attachment) {
         Some(XdpAttachment::Generic) => Mode::Generic,
         // Several: beside what a device runs by itself, ours is the driver's.
@@ -309,7 +315,7 @@ fn main_program<'e>(ebpf: &'e mut Ebpf, interface: &str) -> Result<&'e mut Xdp, 
 }
 
 /// Names of programs are for CAP_SYS_ADMIN.
-fn foreign(interface: &str, program_id: u32) -> AttachError {
+pub(super) fn foreign(interface: &str, program_id: u32) -> AttachError {
     let program_name = loaded_programs()
         .map_while(Result::ok)
         .find(|info| info.id() == program_id)

@@ -3,10 +3,13 @@
 //! Expiries in the maps are `CLOCK_MONOTONIC` of the host's own time namespace, which stands still
 //! while the machine is suspended and begins anew at boot.
 
+use std::io;
+
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use ravelin_common::PERMANENT;
 
+use super::sys;
 use crate::event::Timestamp;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -67,6 +70,14 @@ impl Clock {
         let monotonic_ns = nanoseconds(clock_gettime(ClockId::Monotonic));
         let boottime_ns = nanoseconds(clock_gettime(ClockId::Boottime));
         Self::of_readings(Timestamp::now(), monotonic_ns, boottime_ns)
+    }
+
+    /// Whether somebody (NTP, PTP) keeps the wall's clock right, as the kernel knows it.
+    ///
+    /// # Errors
+    /// Where a sandbox doesn't let us ask.
+    pub fn is_synchronised() -> io::Result<bool> {
+        sys::clock_is_synchronised()
     }
 
     /// From readings of the wall's clock, `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME` at one moment.

@@ -161,7 +161,7 @@ fn names(dir: &Path) -> Result<Vec<String>, BlocklistError> {
 }
 
 /// Whether `dir`, or where it would be made, is on bpffs.
-fn on_bpffs(dir: &Path) -> bool {
+pub(super) fn on_bpffs(dir: &Path) -> bool {
     dir.ancestors()
         .find(|ancestor| ancestor.exists())
         .and_then(|existing| statfs(existing).ok())

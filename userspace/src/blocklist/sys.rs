@@ -74,6 +74,17 @@ pub(super) fn next_link(id: u32) -> io::Result<Option<u32>> {
     }
 }
 
+/// Whether the kernel's clock is kept right by somebody (adjtimex(2)).
+pub(super) fn clock_is_synchronised() -> io::Result<bool> {
+    // SAFETY: all zeros is a value of this struct of integers, and asks without setting anything.
+    let mut clock: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes to the struct that we own, and nowhere else.
+    match unsafe { libc::adjtimex(&raw mut clock) } {
+        -1 => Err(io::Error::last_os_error()),
+        state => Ok(state != libc::TIME_ERROR && clock.status & libc::STA_UNSYNC == 0),
+    }
+}
+
 /// Opens a link by its id; `None` where it is gone.
 pub(super) fn open_link(id: u32) -> io::Result<Option<OwnedFd>> {
     let mut attr = zeroed();

@@ -31,6 +31,8 @@ pub(super) enum Command {
     Run(Run),
     /// Validate the configuration, the packs with their tests, and access to what they name
     Check(Check),
+    /// Say what keeps this host from being protected, and the command that mends it
+    Doctor(Doctor),
     /// Show, line by line, what a log would cause and why
     Explain(Explain),
     /// Run old logs through a fresh engine: alerts and bans they would have caused
@@ -75,6 +77,19 @@ pub(super) struct Check {
     #[arg(long)]
     pub(super) strict: bool,
     /// Print the findings as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Doctor {
+    /// Also show what is well
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Exit with 1 for warnings too, not only for failures
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -31,6 +31,8 @@ pub struct Link {
     pub lower: Option<u32>,
     /// The XDP program on it.
     pub xdp: Option<Xdp>,
+    /// The device behind it, by bus and name there: `pci`, `0000:00:05.0`.
+    pub device: Option<(String, String)>,
     layer: LinkLayerType,
 }
 
@@ -100,10 +102,14 @@ fn link(message: LinkMessage) -> Option<Link> {
         master: None,
         lower: None,
         xdp: None,
+        device: None,
         layer: message.header.link_layer_type,
     };
+    let (mut bus, mut device) = (None, None);
     for attribute in message.attributes {
         match attribute {
+            LinkAttribute::ParentDevBusName(name) => bus = Some(name),
+            LinkAttribute::ParentDevName(name) => device = Some(name),
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Address(mac) if link.layer == LinkLayerType::Ether => {
                 link.mac = mac.try_into().ok();
@@ -123,6 +129,7 @@ fn link(message: LinkMessage) -> Option<Link> {
             _ => {}
         }
     }
+    link.device = bus.zip(device);
     (!link.name.is_empty()).then_some(link)
 }
 

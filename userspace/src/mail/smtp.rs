@@ -91,6 +91,18 @@ impl Relay {
         outcome
     }
 
+    /// Connects, greets and, where that is configured, turns on TLS and logs in; brings no mail.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Trouble`], with the stage that it came to.
+    pub async fn greet(&self, hello: &str) -> Result<(), SendError> {
+        let mut connection = self.connect(&ClientId::Domain(hello.to_owned())).await?;
+        // It has answered; whether it takes leave politely doesn't matter.
+        connection.quit().await.ok();
+        Ok(())
+    }
+
     async fn connect(&self, hello: &ClientId) -> Result<AsyncSmtpConnection, SendError> {
         let address = (self.host.as_str(), self.port);
         let tls = match self.security {

@@ -88,6 +88,16 @@ impl SuricataProof {
         self.rules.is_none()
     }
 
+    /// How many rules are in force; 0 where nothing is known.
+    pub fn len(&self) -> usize {
+        self.rules.as_ref().map_or(0, HashMap::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether a TCP alert by this rule proves its address.
     pub(super) fn is_proof(&self, gid: u32, sid: u32) -> bool {
         self.rules.as_ref().is_none_or(|rules| rules.get(&(gid, sid)).copied().unwrap_or(false))

@@ -76,6 +76,24 @@ pub fn journal_answers(input: &Input) -> Result<(), String> {
     last_cursor(Path::new(JOURNALCTL), directory.as_deref(), &stopper).map(drop)
 }
 
+/// Its newest entries, at most `count`, as the lines that they are read as.
+///
+/// # Errors
+///
+/// As [`journal_answers`].
+pub fn recent_of_journal(input: &Input, count: u32) -> Result<Vec<Vec<u8>>, String> {
+    let Input::Journal { directory } = input else { return Err("not a journal".to_owned()) };
+    let stopper = Stopper::new().map_err(|error| error.to_string())?;
+    let text = newest(Path::new(JOURNALCTL), directory.as_deref(), count, &stopper)?;
+    let entries = text.split(|byte| *byte == b'\n').filter_map(Entry::parse);
+    let lines = entries.map(|entry| {
+        let mut line = Vec::new();
+        entry.write_line(LineCap::TEXT.bytes(), &mut line);
+        line
+    });
+    Ok(lines.collect())
+}
+
 fn spawn_with<C: Send + 'static>(
     program: PathBuf,
     source: JournalSource,
@@ -269,8 +287,26 @@ fn last_cursor(
     directory: Option<&Path>,
     stopper: &Stopper,
 ) -> Result<Option<String>, String> {
+    let text = newest(program, directory, 1, stopper)?;
+    let last = text.trim_ascii().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    if last.is_empty() {
+        return Ok(None);
+    }
+    match Entry::parse(last) {
+        Some(entry) => Ok(Some(entry.cursor.into_owned())),
+        None => Err(format!("{} tells no cursor", program.display())),
+    }
+}
+
+/// The newest entries, as JSON, one a line.
+fn newest(
+    program: &Path,
+    directory: Option<&Path>,
+    count: u32,
+    stopper: &Stopper,
+) -> Result<Vec<u8>, String> {
     let mut command = command(program, directory);
-    command.args(["--lines=1", "--merge", FIELDS]);
+    command.args([&format!("--lines={count}"), "--merge", FIELDS]);
     let mut child = Running::start(&mut command).map_err(|error| not_run(program, &error))?;
     let (mut text, mut complaint) = (Vec::new(), Vec::new());
     let deadline = Instant::now() + PATIENCE;
@@ -289,14 +325,7 @@ fn last_cursor(
     if !child.ended_well() {
         return Err(child.last_words(program, &complaint));
     }
-    let last = text.trim_ascii().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    if last.is_empty() {
-        return Ok(None);
-    }
-    match Entry::parse(last) {
-        Some(entry) => Ok(Some(entry.cursor.into_owned())),
-        None => Err(format!("{} tells no cursor", program.display())),
-    }
+    Ok(text)
 }
 
 fn command(program: &Path, directory: Option<&Path>) -> Command {

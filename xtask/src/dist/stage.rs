@@ -1,0 +1,42 @@
+//! Everything that is shipped, in one folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::strip;
+use crate::cargo::{quietly, root};
+
+/// Fills the folder anew: `ravelin`, `rules`, `docs`, `man`, `completions`.
+pub(super) fn fill(stage: &Path, program: &Path, pages: &Path) -> Result<PathBuf> {
+    if stage.exists() {
+        fs::remove_dir_all(stage)
+            .with_context(|| format!("could not remove {}", stage.display()))?;
+    }
+    make(stage)?;
+    strip(program, &stage.join("ravelin"))?;
+    copy(&root().join("rules"), "yaml", &stage.join("rules"))?;
+    copy(&root().join("docs"), "md", &stage.join("docs"))?;
+    quietly(Command::new(pages).arg(stage))?;
+    Ok(stage.to_owned())
+}
+
+/// Copies a folder's files of one kind.
+fn copy(from: &Path, extension: &str, to: &Path) -> Result<()> {
+    make(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("could not read {}", from.display()))? {
+        let file = entry?.path();
+        let Some(name) = file.file_name() else { continue };
+        if file.extension().is_some_and(|found| found == extension) {
+            fs::copy(&file, to.join(name))
+                .with_context(|| format!("could not copy {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn make(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))
+}
