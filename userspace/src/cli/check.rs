@@ -10,12 +10,13 @@ use serde::Serialize;
 use super::Done;
 use super::args::Check;
 use crate::config::{Config, Input};
+use crate::daemon::untrusted;
 use crate::engine::run_pack_test;
 use crate::event::Timestamp;
 use crate::host;
 use crate::mail::{Relay, Webhook};
 use crate::rules::Packs;
-use crate::source::{self, Role};
+use crate::source::{self, Role, Trust};
 
 pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
     let mut findings = Findings::default();
@@ -164,6 +165,11 @@ fn sources(config: &Config, findings: &mut Findings) {
             }
             continue;
         };
+        if !planned.config.trusted
+            && let Trust::Untrusted { why } = source::trust_in_file(path)
+        {
+            findings.warning("sources", untrusted(&path.display().to_string(), &why));
+        }
         match File::open(path) {
             Ok(_) => read += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => findings.warning(

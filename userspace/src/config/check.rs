@@ -193,7 +193,7 @@ impl Check<'_> {
 
     fn source(&self, entry: Spanned<RawSource>) -> Result<SourceConfig, ConfigError> {
         let at = entry.referenced;
-        let RawSource { format, file, socket, directory } = entry.value;
+        let RawSource { format, file, socket, directory, trusted } = entry.value;
         if let Some(socket) = socket {
             return Err(self.not_yet(
                 socket.referenced,
@@ -206,7 +206,13 @@ impl Check<'_> {
                            journald";
             return Err(self.incomplete(at, "sources", problem));
         };
+        let trusted_at = trusted.as_ref().map(|trusted| trusted.referenced);
+        let trusted = self.one("sources.trusted", trusted, false, boolean)?;
         if format.value == JOURNALD {
+            if let Some(at) = trusted_at {
+                let problem = "journald says itself who said what, and is trusted for that; take out `trusted`";
+                return Err(self.incomplete(at, "sources", problem));
+            }
             if file.is_some() {
                 let problem = "the journal is read by journalctl: take out `file`, or name the \
                                journal's folder by `directory`";
@@ -219,6 +225,7 @@ impl Check<'_> {
             return Ok(SourceConfig {
                 format: Format::Syslog,
                 input: Input::Journal { directory },
+                trusted: false,
             });
         }
         if directory.is_some() {
@@ -232,7 +239,7 @@ impl Check<'_> {
             return Err(self.incomplete(at, "sources", problem));
         };
         let file = self.read("sources.file", file, |text| self.path(text))?;
-        Ok(SourceConfig { format, input: Input::File(file) })
+        Ok(SourceConfig { format, input: Input::File(file), trusted })
     }
 
     /// The value of a key, or what it is without one.
