@@ -37,7 +37,10 @@ fn what_everybody_can_write_to_alerts_and_bans_nobody_until_that_is_mended_or_ac
     assert_eq!(daemon.status()["health"][0]["code"], "source-untrusted");
     assert_eq!(daemon.cli(&["status"]).code, 0);
     let check = daemon.cli(&["check"]);
-    assert!(check.out.contains("can be forged") && check.out.contains("trusted: true"), "{check:?}");
+    assert!(
+        check.out.contains("can be forged") && check.out.contains("trusted: true"),
+        "{check:?}"
+    );
     assert!(daemon.log().contains("source-untrusted"), "{}", daemon.log());
 
     fs::set_permissions(&log, Permissions::from_mode(0o640)).unwrap();
