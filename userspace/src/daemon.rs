@@ -8,6 +8,7 @@ mod allow;
 mod announcer;
 mod desk;
 mod evidence;
+mod globs;
 mod habit;
 mod health;
 mod lock;

@@ -239,7 +239,12 @@ impl Check<'_> {
             return Err(self.incomplete(at, "sources", problem));
         };
         let file = self.read("sources.file", file, |text| self.path(text))?;
-        Ok(SourceConfig { format, input: Input::File(file), trusted })
+        let input = match pattern(&file) {
+            None => Input::File(file),
+            Some(Ok(())) => Input::Glob(file),
+            Some(Err(problem)) => return Err(self.incomplete(at, "sources.file", &problem)),
+        };
+        Ok(SourceConfig { format, input, trusted })
     }
 
     /// The value of a key, or what it is without one.
@@ -348,6 +353,26 @@ fn hint(key: &str, known: &[&'static str]) -> String {
         },
         None => format!("known here are {}", known.join(", ")),
     }
+}
+
+/// Whether a path is a pattern, and one that can be followed.
+fn pattern(path: &Path) -> Option<Result<(), String>> {
+    let text = path.to_string_lossy();
+    if !text.contains(['*', '?', '[']) {
+        return None;
+    }
+    if text.contains("**") {
+        return Some(Err(format!(
+            "expected a pattern whose stars each take one folder or name, such as /srv/*/log/*.log, got `{text}`"
+        )));
+    }
+    let pattern = glob::Pattern::new(&text);
+    Some(pattern.map(drop).map_err(|error| {
+        format!(
+            "`{text}` is no pattern: {} at byte {}; a bracket as such is [[]",
+            error.msg, error.pos
+        )
+    }))
 }
 
 /// The folder for packs, where there is one: only a folder that is named must exist.
