@@ -7,6 +7,7 @@ mod capacity;
 mod daemon;
 mod dispatched;
 mod doctor;
+mod files;
 mod panic;
 mod past;
 mod ports;
@@ -14,6 +15,7 @@ mod reload;
 mod rules;
 mod sessions;
 mod surroundings;
+mod trust;
 mod vigilance;
 
 use std::fs;
