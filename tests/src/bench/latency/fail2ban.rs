@@ -40,7 +40,7 @@ impl Fail2ban {
         fs::write(
             home.join("fail2ban.conf"),
             format!(
-                "[DEFAULT]\nloglevel = INFO\nlogtarget = {}\nsyslogsocket = auto\nsocket = {shown}/socket\n\
+                "[Definition]\nloglevel = INFO\nlogtarget = {}\nsyslogsocket = auto\nsocket = {shown}/socket\n\
                  pidfile = {shown}/pid\ndbfile = {shown}/fail2ban.sqlite3\ndbpurgeage = 1d\ndbmaxmatches = 10\n\
                  allowipv6 = auto\n[Thread]\nstacksize = 0\n",
                 said.display()
