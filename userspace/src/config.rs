@@ -127,6 +127,8 @@ pub struct SourceConfig {
     pub format: Format,
     /// Where the bytes come from.
     pub input: Input,
+    /// A file's lines may ban whoever can write to it.
+    pub trusted: bool,
 }
 
 /// The outer formats.
@@ -187,6 +189,8 @@ pub struct UnknownFormat {
 pub enum Input {
     /// A file, followed through rotation.
     File(PathBuf),
+    /// Each file that matches a pattern such as `/var/log/nginx/*.access.log`.
+    Glob(PathBuf),
     /// The journal, by `journalctl`.
     Journal {
         /// Where its files lie; `None`: the host's own.
@@ -198,7 +202,7 @@ impl Input {
     /// The source's name in output and database: the file's path, `journald`, `journald:DIRECTORY`.
     pub fn name(&self) -> PathBuf {
         match self {
-            Self::File(path) => path.clone(),
+            Self::File(path) | Self::Glob(path) => path.clone(),
             Self::Journal { directory: None } => "journald".into(),
             Self::Journal { directory: Some(directory) } => {
                 format!("journald:{}", directory.display()).into()

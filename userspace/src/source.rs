@@ -11,6 +11,7 @@
 
 mod batch;
 mod discover;
+mod glob;
 mod inbox;
 mod journal;
 mod lines;
@@ -18,13 +19,17 @@ mod position;
 mod status;
 mod tail;
 mod thread;
+mod trust;
 mod watch;
 mod whole;
 
 use crate::config::Format;
 
 pub use self::batch::{Batch, Lines, Loss, Report};
-pub use self::discover::{Plan, Planned, Role, Warning, plan};
+pub use self::discover::{AUTH_LOGS, Plan, Planned, Role, Warning, plan};
+pub use self::glob::{
+    Choice, GlobHandle, MOST_FILES, Match, Matches, choose, is_glob, look, matches, spawn_glob,
+};
 pub use self::inbox::{CommandSender, Inbox, Lane, LaneClosed, Received, SendError};
 pub use self::journal::{JournalSource, journal_answers, spawn_journal};
 pub use self::lines::LineCap;
@@ -32,6 +37,7 @@ pub use self::position::{FilePosition, Head, Position, PositionError};
 pub use self::status::{SourceStatus, State, StatusRow};
 pub use self::tail::{Polled, Tail};
 pub use self::thread::{FileSource, SourceHandle, SpawnError, spawn};
+pub use self::trust::{Trust, trust_in_file};
 pub use self::whole::{Progress, WholeError, WholeLine, WholeLines};
 
 /// Which source, as a small dense index given by whoever starts the sources.

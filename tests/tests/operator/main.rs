@@ -6,6 +6,7 @@ mod allow;
 mod capacity;
 mod daemon;
 mod dispatched;
+mod files;
 mod panic;
 mod past;
 mod ports;
@@ -13,6 +14,7 @@ mod reload;
 mod rules;
 mod sessions;
 mod surroundings;
+mod trust;
 mod vigilance;
 
 use std::fs;

@@ -1,5 +1,6 @@
 //! `ravelin check`: configuration, packs with their tests, and access to what they name.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -9,13 +10,14 @@ use serde::Serialize;
 
 use super::Done;
 use super::args::Check;
-use crate::config::{Config, Input};
+use crate::config::{Config, Input, SourceConfig};
+use crate::daemon::untrusted;
 use crate::engine::run_pack_test;
 use crate::event::Timestamp;
 use crate::host;
 use crate::mail::{Relay, Webhook};
 use crate::rules::Packs;
-use crate::source::{self, Role};
+use crate::source::{self, MOST_FILES, Plan, Planned, Role, Trust};
 
 pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
     let mut findings = Findings::default();
@@ -157,13 +159,21 @@ fn sources(config: &Config, findings: &mut Findings) {
     }
     let mut read = 0;
     for planned in plan.sources.iter().filter(|planned| planned.role == Role::Read) {
-        let Input::File(path) = &planned.config.input else {
-            match source::journal_answers(&planned.config.input) {
-                Ok(()) => read += 1,
-                Err(error) => findings.error("sources", error),
+        let path = match &planned.config.input {
+            Input::File(path) => path,
+            Input::Glob(pattern) => {
+                read += matching(pattern, &planned.config, &plan, findings);
+                continue;
             }
-            continue;
+            journal @ Input::Journal { .. } => {
+                match source::journal_answers(journal) {
+                    Ok(()) => read += 1,
+                    Err(error) => findings.error("sources", error),
+                }
+                continue;
+            }
         };
+        trust(path, &planned.config, findings);
         match File::open(path) {
             Ok(_) => read += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => findings.warning(
@@ -186,6 +196,45 @@ fn sources(config: &Config, findings: &mut Findings) {
         findings.warning("sources", "no log can be read now, so nobody would be banned".to_owned());
     } else {
         findings.well(format!("{read} sources"));
+    }
+}
+
+/// The files that match a pattern: how many can be read.
+fn matching(pattern: &Path, config: &SourceConfig, plan: &Plan, findings: &mut Findings) -> usize {
+    let found = source::look(pattern);
+    if let Some(refused) = found.refused {
+        findings
+            .error("sources", format!("{refused}: run as root, or give the daemon's user access"));
+    }
+    let named: Vec<_> = plan.sources.iter().map(Planned::name).collect();
+    let choice = source::choose(&found.files, &BTreeSet::new(), &named);
+    if choice.files.is_empty() {
+        let message = format!(
+            "no file matches {} now; each is read from its beginning as soon as it appears",
+            pattern.display()
+        );
+        findings.warning("sources", message);
+    }
+    if choice.excess > 0 {
+        let message = format!(
+            "{}: {} files match, and only the {MOST_FILES} that were written to last are read: narrow the \
+             pattern, or split it into several",
+            pattern.display(),
+            choice.files.len() + choice.excess
+        );
+        findings.error("sources", message);
+    }
+    for path in &choice.files {
+        trust(path, config, findings);
+    }
+    choice.files.len()
+}
+
+fn trust(path: &Path, config: &SourceConfig, findings: &mut Findings) {
+    if !config.trusted
+        && let Trust::Untrusted { why } = source::trust_in_file(path)
+    {
+        findings.warning("sources", untrusted(&path.display().to_string(), &why));
     }
 }
 

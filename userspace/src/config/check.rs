@@ -193,7 +193,7 @@ impl Check<'_> {
 
     fn source(&self, entry: Spanned<RawSource>) -> Result<SourceConfig, ConfigError> {
         let at = entry.referenced;
-        let RawSource { format, file, socket, directory } = entry.value;
+        let RawSource { format, file, socket, directory, trusted } = entry.value;
         if let Some(socket) = socket {
             return Err(self.not_yet(
                 socket.referenced,
@@ -206,7 +206,13 @@ impl Check<'_> {
                            journald";
             return Err(self.incomplete(at, "sources", problem));
         };
+        let trusted_at = trusted.as_ref().map(|trusted| trusted.referenced);
+        let trusted = self.one("sources.trusted", trusted, false, boolean)?;
         if format.value == JOURNALD {
+            if let Some(at) = trusted_at {
+                let problem = "journald says itself who said what, and is trusted for that; take out `trusted`";
+                return Err(self.incomplete(at, "sources", problem));
+            }
             if file.is_some() {
                 let problem = "the journal is read by journalctl: take out `file`, or name the \
                                journal's folder by `directory`";
@@ -219,6 +225,7 @@ impl Check<'_> {
             return Ok(SourceConfig {
                 format: Format::Syslog,
                 input: Input::Journal { directory },
+                trusted: false,
             });
         }
         if directory.is_some() {
@@ -232,7 +239,12 @@ impl Check<'_> {
             return Err(self.incomplete(at, "sources", problem));
         };
         let file = self.read("sources.file", file, |text| self.path(text))?;
-        Ok(SourceConfig { format, input: Input::File(file) })
+        let input = match pattern(&file) {
+            None => Input::File(file),
+            Some(Ok(())) => Input::Glob(file),
+            Some(Err(problem)) => return Err(self.incomplete(at, "sources.file", &problem)),
+        };
+        Ok(SourceConfig { format, input, trusted })
     }
 
     /// The value of a key, or what it is without one.
@@ -341,6 +353,26 @@ fn hint(key: &str, known: &[&'static str]) -> String {
         },
         None => format!("known here are {}", known.join(", ")),
     }
+}
+
+/// Whether a path is a pattern, and one that can be followed.
+fn pattern(path: &Path) -> Option<Result<(), String>> {
+    let text = path.to_string_lossy();
+    if !text.contains(['*', '?', '[']) {
+        return None;
+    }
+    if text.contains("**") {
+        return Some(Err(format!(
+            "expected a pattern whose stars each take one folder or name, such as /srv/*/log/*.log, got `{text}`"
+        )));
+    }
+    let pattern = glob::Pattern::new(&text);
+    Some(pattern.map(drop).map_err(|error| {
+        format!(
+            "`{text}` is no pattern: {} at byte {}; a bracket as such is [[]",
+            error.msg, error.pos
+        )
+    }))
 }
 
 /// The folder for packs, where there is one: only a folder that is named must exist.

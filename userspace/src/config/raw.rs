@@ -36,6 +36,7 @@ pub(super) struct RawSource {
     pub(super) file: Option<Text>,
     pub(super) socket: Option<Text>,
     pub(super) directory: Option<Text>,
+    pub(super) trusted: Option<Text>,
 }
 
 /// `ban`.
@@ -75,7 +76,7 @@ pub(super) struct RawMail {
 
 /// Every key with its section, to tell where a misplaced one belongs. The documentation is tested
 /// against this list, and this list against the structs.
-pub(super) const KEYS: [&str; 43] = [
+pub(super) const KEYS: [&str; 44] = [
     "mode",
     "interfaces",
     "xdp_mode",
@@ -90,6 +91,7 @@ pub(super) const KEYS: [&str; 43] = [
     "sources.file",
     "sources.socket",
     "sources.directory",
+    "sources.trusted",
     "home",
     "allow",
     "fronts",

@@ -91,7 +91,11 @@ mail:
     assert!(!config.builtin_rules);
     assert_eq!(config.rules, ["/etc/ravelin/rules", "/etc/ravelin/mine.yaml"].map(PathBuf::from));
     assert_eq!(config.suricata_rules, Path::new("/srv/suricata.rules"));
-    let source = |format, file: &str| SourceConfig { format, input: Input::File(file.into()) };
+    let source = |format, file: &str| SourceConfig {
+        format,
+        input: Input::File(file.into()),
+        trusted: false,
+    };
     assert_eq!(
         config.sources,
         Some(vec![

@@ -2,6 +2,7 @@
 //! store. It waits for nothing but work.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ravelin_common::DropEvent;
@@ -25,7 +26,7 @@ use crate::format::Undecodable;
 use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
 use crate::rules::ListWatch;
 use crate::seeded::HashMap;
-use crate::source::{Batch, Inbox, Loss, Received, Report};
+use crate::source::{Batch, Inbox, Loss, Matches, Received, Report};
 use crate::store::{self, Effect, Evidence};
 
 /// How often time itself is looked after: lapses, what waits for the rate, health.
@@ -44,6 +45,8 @@ pub(super) enum Command {
     Reload(Box<Fresh>, Answer),
     /// The network may have changed.
     Surroundings(Box<News>),
+    /// A pattern among the sources matches other files than before.
+    Found(PathBuf, Matches),
     /// Finish what was begun and end.
     Stop {
         /// For the mail.
@@ -179,6 +182,10 @@ impl Pipeline {
                         drop(answer.send(Response::Reloaded { changes }));
                     }
                 }
+                Received::Command(Command::Found(pattern, matches)) => {
+                    let Self { parts, .. } = self;
+                    parts.sources.found(&pattern, matches, inbox, &parts.health);
+                }
                 Received::Command(Command::Stop { reason }) => {
                     self.stop(reason);
                     return;
@@ -201,7 +208,7 @@ impl Pipeline {
             self.report(at, report, &mut effects);
         }
         for line in batch.lines() {
-            self.line(at, line, &mut effects);
+            self.line(at, line, batch.trusted, &mut effects);
         }
         let Some(source) = self.parts.sources.active.get_mut(at) else { return };
         source.caught_up = source.status.progress().1 == 0 && !source.keeps_our_time();
@@ -216,7 +223,7 @@ impl Pipeline {
         self.parts.store.push(effects);
     }
 
-    fn line(&mut self, at: usize, line: Line<'_>, effects: &mut Vec<Effect>) {
+    fn line(&mut self, at: usize, line: Line<'_>, trusted: bool, effects: &mut Vec<Effect>) {
         let Some(source) = self.parts.sources.active.get_mut(at) else { return };
         let record = match source.decoder.decode(line) {
             Ok(record) => record,
@@ -254,7 +261,11 @@ impl Pipeline {
         let name = source.name.clone();
         let host = record.host.map(|host| String::from_utf8_lossy(host).into_owned());
         let program = record.program;
-        let outcome = self.parts.engine.step(&record, line.arrived);
+        let engine = &mut self.parts.engine;
+        let outcome = match trusted {
+            true => engine.step(&record, line.arrived),
+            false => engine.step_untrusted(&record, line.arrived),
+        };
         let recognised = outcome.event.is_some();
         let got_through = vigilance::got_through(&outcome);
         if outcome.fired.alerts.is_empty() && outcome.verdict == Verdict::Nothing {
