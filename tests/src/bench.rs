@@ -3,6 +3,7 @@
 pub mod contention;
 pub mod cost;
 pub mod drops;
+pub mod latency;
 pub mod own_core;
 pub mod pieces;
 // The chart of the other bench.

@@ -16,7 +16,7 @@
 pub mod attack;
 mod host;
 mod internet;
-mod janitor;
+pub(crate) mod janitor;
 mod listener;
 mod logwatch;
 mod metronome;
@@ -160,7 +160,7 @@ impl Drop for Lab {
 }
 
 /// Unique on this machine, short enough for everything that is made of it.
-fn unique_name() -> String {
+pub(crate) fn unique_name() -> String {
     static LABS: AtomicU32 = AtomicU32::new(0);
     format!("rvlab-{}-{}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed))
 }

@@ -10,5 +10,6 @@ pub mod month;
 pub mod netns;
 pub mod oracle;
 pub mod scenario;
+pub mod torture;
 pub mod vm;
 pub mod xdp;

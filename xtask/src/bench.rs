@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the figures of the design, each beside its peer in the same run.
 
 mod datapath;
+mod latency;
 mod logs;
 mod memory;
 mod peers;
@@ -23,6 +24,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum What {
     Datapath(datapath::Args),
+    Latency(latency::Args),
     Pipeline(pipeline::Args),
     Restore(restore::Args),
 }
@@ -30,6 +32,7 @@ enum What {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Datapath(args) => datapath::run(args),
+        What::Latency(args) => latency::run(args),
         What::Pipeline(args) => pipeline::run(args),
         What::Restore(args) => restore::run(args),
     }

@@ -14,6 +14,7 @@ mod month;
 mod provision;
 mod run;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ enum Task {
     Conformance(conformance::Args),
     Month(month::Args),
     Fuzz(fuzz::Args),
+    Torture(torture::Args),
     Bench(bench::Args),
     Dist(dist::Args),
 }
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Task::Conformance(args) => conformance::run(&args),
         Task::Month(args) => month::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Torture(args) => torture::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Dist(args) => dist::run(&args),
     };

@@ -27,7 +27,7 @@ rm -rf --one-file-system "$2"
 
 /// Waits for the lab's end; dropping it is that end.
 #[derive(Debug)]
-pub(super) struct Janitor {
+pub(crate) struct Janitor {
     shell: Child,
     /// Closes with us, also when we are killed.
     line: Option<ChildStdin>,
@@ -35,7 +35,7 @@ pub(super) struct Janitor {
 
 impl Janitor {
     /// For the namespaces whose names begin with `name` and a dash, and this folder.
-    pub(super) fn hire(name: &str, dir: &Path) -> Result<Self> {
+    pub(crate) fn hire(name: &str, dir: &Path) -> Result<Self> {
         use std::os::unix::process::CommandExt as _;
         let mut shell = Command::new("/bin/sh")
             .args(["-c", ROUTINE, "janitor", name])
