@@ -126,6 +126,9 @@ impl Doubts<'_> {
 
     fn patterns(&mut self, text: &Text<'_>, raw: &RawPack, event: &Spanned<RawEvent>) {
         for pattern in event.value.all_patterns() {
+            if pattern.value.contains('\n') {
+                self.add(text, pattern.referenced, Doubt::LineBreak);
+            }
             if let Some(program) = raw.program_in(&pattern.value, &["\\["]) {
                 self.add(text, pattern.referenced, Doubt::Header { program: program.to_owned() });
             }

@@ -461,3 +461,67 @@ fn what_depends_on_the_configuration_is_told_only_where_it_holds() {
     assert_eq!(packs.warnings(&BanConfig { level: 11, ..usual.clone() }).len(), 0);
     assert_eq!(packs.warnings(&BanConfig { unproven: true, ..usual }).len(), 0);
 }
+
+#[test]
+fn bodies_that_are_none_are_told_what_a_body_is() {
+    said([
+        (
+            with("  failed:\n", "  - failed:\n"),
+            "my.yaml:5:3: expected keys with values, not a list: take the `- ` out, got `- failed:`",
+        ),
+        (
+            with("    pattern: '^done$'\n", ""),
+            "my.yaml:8:7: `done`: expected keys with values of its own, deeper than this, got nothing",
+        ),
+        (
+            with("    pattern: '^done$'", "    pattern '^done$'"),
+            "my.yaml:9:5: expected keys, each with a `: ` before its value, got `pattern '^done$'`",
+        ),
+        (
+            with("event: failed, d", "event: failed, when: user, d"),
+            "my.yaml:11:49: `when`: expected keys with values, such as `{user: root}`, got `user`",
+        ),
+        (
+            with("  - {id: 900001,", "  900001: {"),
+            "my.yaml:11:3: expected a list, each entry behind a `- `, got `900001: { level: 5`",
+        ),
+        (
+            format!("{PACK}    line: 'x'\n"),
+            "my.yaml:15:5: `line` stands here a second time: keep one, or begin another test with `- `",
+        ),
+        (
+            with("    pattern: '^done$'", "    pattern: |\n      ^done$"),
+            "my.yaml:10:7: this pattern has a line break in it, and no message has: write it in one line, in single \
+             quotes",
+        ),
+    ]);
+}
+
+#[test]
+fn what_formats_and_limits_forbid_is_told() {
+    let alerts = "pack: mine\nformat: suricata\nevents:\n  x:\n    KEY\nrules:\n  - {id: 900001, level: 3, event: x, description: d}\n";
+    let fields: String = (0..13).map(|n| format!("(?<f{n}>[0-9]) ")).collect();
+    let not_for =
+        "makes no sense in a pack of format suricata, whose alerts come in fields: use `when`";
+    said([
+        (
+            with("'^done$'", &format!("'^{fields}$'")),
+            "my.yaml:9:14: expected at most 12 named captures, got 13",
+        ),
+        (alerts.replace("KEY", "pattern: '^x$'"), &format!("my.yaml:5:5: `pattern` {not_for}")),
+        (alerts.replace("KEY", "proven: true"), &format!("my.yaml:5:5: `proven` {not_for}")),
+    ]);
+    let mixed = alerts
+        .replace("KEY", "when: {gid: 1}")
+        .replace("mine", "alerts")
+        .replace("900001", "900101");
+    let rule = "description: d}\n  - {id: 900002, level: 3, event: done, preceded_by: {rules: 900101, within: 1m, same: [src]}, description: d}";
+    let mine = with("description: d}", rule)
+        .replace("'^done$'", "'^done by (?<src>{ip})$'\n    success: true");
+    let errors = Packs::from_texts(&[("alerts.yaml", &mixed), ("my.yaml", &mine)]).unwrap_err();
+    assert_eq!(
+        errors.to_string().lines().next().unwrap_or_default(),
+        "my.yaml:13:5: `src` of a Suricata alert is the packet's, that of a success is the client's: they can't be the \
+         same key; leave one of the two out"
+    );
+}
