@@ -11,9 +11,8 @@ use serde::Serialize;
 
 use super::Done;
 use super::args::Check;
-use crate::config::{Config, Input, SourceConfig};
+use crate::config::{Config, Format, Input, SourceConfig};
 use crate::daemon::untrusted;
-use crate::event::Timestamp;
 use crate::host;
 use crate::mail::{Relay, Webhook};
 use crate::source::{self, MOST_FILES, Plan, Planned, Role, Trust};
@@ -108,6 +107,20 @@ fn sources(config: &Config, findings: &mut Findings) {
     let plan = source::plan(config.sources.as_deref(), Path::new("/"));
     for warning in &plan.warnings {
         findings.warning("sources", warning.to_string());
+    }
+    let is_fast = |planned: &source::Planned| {
+        planned.role == Role::Read && planned.config.format == Format::SuricataFast
+    };
+    if plan.sources.iter().any(is_fast)
+        && let Err(error) = File::open(&config.suricata_rules)
+    {
+        findings.warning(
+            "suricata_rules",
+            format!(
+                "{}: {error}: whether fast.log's alerts are proven can't be told, so TCP counts as proof; set suricata_rules, or read eve.json",
+                config.suricata_rules.display()
+            ),
+        );
     }
     let mut read = 0;
     for planned in plan.sources.iter().filter(|planned| planned.role == Role::Read) {
@@ -245,5 +258,62 @@ fn places(config: &Config, findings: &mut Findings) {
             }
             Err(_) => findings.well(format!("{} will be made", dir.display())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SourceConfig;
+
+    /// What is found, with `DIR` for the folder.
+    fn found(folder: &Path, look: impl Fn(&mut Findings)) -> Vec<String> {
+        let mut findings = Findings::default();
+        look(&mut findings);
+        let said = findings.0.iter().map(|Finding { severity, about, message }| {
+            let message = message.replace(&folder.display().to_string(), "DIR");
+            format!("{}: {about}: {message}", severity.as_str())
+        });
+        said.collect()
+    }
+
+    #[test]
+    fn sources_and_folders_say_what_keeps_them_from_being_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("state"), "").unwrap();
+        let source = |format, name| SourceConfig { format, input: Input::File(at(name)) };
+        let config = Config {
+            sources: Some(vec![source(Format::SuricataFast, "fast.log")]),
+            suricata_rules: at("suricata.rules"),
+            state_dir: at("state"),
+            run_dir: at("run"),
+            ..Config::default()
+        };
+        assert_eq!(
+            found(folder.path(), |findings| places(&config, findings)),
+            ["error: state_dir: DIR/state: expected a directory, got a file"]
+        );
+        assert_eq!(
+            found(folder.path(), |findings| sources(&config, findings)),
+            [
+                "warning: suricata_rules: DIR/suricata.rules: No such file or directory (os error 2): whether fast.log's \
+                 alerts are proven can't be told, so TCP counts as proof; set suricata_rules, or read eve.json",
+                "warning: sources: DIR/fast.log isn't there yet; it is read from its beginning as soon as it is",
+                "warning: sources: no log can be read now, so nobody would be banned",
+            ]
+        );
+        let config = Config { sources: Some(vec![source(Format::Syslog, "auth.log")]), ..config };
+        fs::write(at("auth.log"), "").unwrap();
+        assert_eq!(found(folder.path(), |findings| sources(&config, findings)), [""; 0]);
+    }
+
+    #[test]
+    fn interfaces_must_be_this_hosts() {
+        let config = Config { interfaces: vec!["no-such".to_owned()], ..Config::default() };
+        let said = found(Path::new("/no/such"), |findings| interfaces(&config, findings));
+        let wanted =
+            "error: interfaces: expected an interface of this host, got `no-such`; there are ";
+        assert!(said.iter().any(|finding| finding.starts_with(wanted)), "{said:?}");
     }
 }

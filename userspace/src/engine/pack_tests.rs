@@ -119,7 +119,8 @@ fn why_no_event(packs: &Packs, record: &Record<'_>) -> String {
     if let Some(NearMiss { event, pack, at, expected, .. }) = trace.near.first() {
         return format!(
             "no pattern takes it; the nearest, of `{event}` in the pack `{pack}`, stopped at byte {at} of the message, \
-             where it expected {expected}"
+             where it expected {}",
+            expected.replace('\n', "\\n")
         );
     }
     match record.program {

@@ -122,7 +122,12 @@ pub enum Problem {
     /// A key that is there twice.
     #[error(
         "`{key}` stands here a second time: keep one{}",
-        if key == "pattern" { ", or put both into a list under `patterns`" } else { "" }
+        match key.as_str() {
+            "pattern" => ", or put both into a list under `patterns`",
+            "line" | "lines" | "expect" => ", or begin another test with `- `",
+            "id" => ", or begin another rule with `- `",
+            _ => "",
+        }
     )]
     SecondKey {
         /// Which.

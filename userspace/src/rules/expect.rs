@@ -186,7 +186,7 @@ impl Expect {
                 vec![format!("event: expected `{wanted}`, got none: {why}")]
             }
             (None, Some(why), None) if !all.0.is_empty() => {
-                all.0.push(format!("there is no event: {why}"));
+                all.0.insert(0, format!("there is no event: {why}"));
                 all.0
             }
             _ => all.0,

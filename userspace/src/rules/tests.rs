@@ -1,6 +1,7 @@
 //! The room as a whole: shipped packs, their own tests, loader errors, other projects' corpora.
 
 mod corpora;
+mod doubts;
 mod hostile;
 mod language;
 mod loader;

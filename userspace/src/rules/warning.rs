@@ -94,6 +94,11 @@ pub enum Doubt {
         /// The program that stands in it.
         program: String,
     },
+    /// A pattern of several lines.
+    #[error(
+        "this pattern has a line break in it, and no message has: write it in one line, in single quotes"
+    )]
+    LineBreak,
     /// An event that leaves nothing to those behind it.
     #[error(
         "`{event}` takes every line, so none is left for {}: move it behind them",

@@ -1,6 +1,5 @@
 //! Packs: whether they load, pass their tests, and say what is meant.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use super::Findings;
@@ -51,15 +50,6 @@ pub(super) fn packs(config: &Config, findings: &mut Findings) {
         packs.events().len(),
         packs.tests().len()
     ));
-    if let Err(error) = File::open(&config.suricata_rules) {
-        findings.warning(
-            "suricata_rules",
-            format!(
-                "{}: {error}: whether fast.log's alerts are proven can't be told, so TCP counts as proof; set suricata_rules, or read eve.json",
-                config.suricata_rules.display()
-            ),
-        );
-    }
 }
 
 /// What a test got differently, with its line.

@@ -20,6 +20,9 @@ pub(super) fn doubts(
     events: &Events,
     rules: &RuleSet,
 ) -> Vec<PackWarning> {
+    if raws.iter().all(|(text, _)| text.is_shipped()) {
+        return Vec::new();
+    }
     let reach: Vec<BTreeSet<u32>> =
         (0..rules.rules.len()).map(|index| reaching(rules, index)).collect();
     let mut doubts = Doubts { events, rules, reach, found: Vec::new() };
@@ -126,6 +129,9 @@ impl Doubts<'_> {
 
     fn patterns(&mut self, text: &Text<'_>, raw: &RawPack, event: &Spanned<RawEvent>) {
         for pattern in event.value.all_patterns() {
+            if pattern.value.contains('\n') {
+                self.add(text, pattern.referenced, Doubt::LineBreak);
+            }
             if let Some(program) = raw.program_in(&pattern.value, &["\\["]) {
                 self.add(text, pattern.referenced, Doubt::Header { program: program.to_owned() });
             }

@@ -20,7 +20,7 @@ pub(super) struct Wrong {
 pub(super) fn reworded(text: &str, error: &Error) -> Wrong {
     let error = error.without_snippet();
     let at = error.location().unwrap_or(Location::UNKNOWN);
-    let spot = Spot::new(text, at);
+    let spot = Spot::new(text, at).at_value(error);
     let here = |problem| Wrong { line: at.line(), column: at.column(), problem };
     if let Error::SerdeUnknownField { field, expected, .. } = error {
         return here(Problem::UnknownKey { key: field.clone(), known: expected.clone() });
@@ -72,13 +72,19 @@ impl<'t> Spot<'t> {
             let from = named.rfind(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c)));
             &named[from.map_or(0, |from| from + 1)..]
         });
-        // Of what is one value or a list, the place is the key.
-        if key.is_empty()
-            && let Some((key, value)) = indent::key(rest)
-        {
-            return Self { text, line, before, rest: value.trim_start(), key };
-        }
         Self { text, line, before, rest, key }
+    }
+
+    /// The same where the reader took the key for the place, as it does of what is one value or a list.
+    fn at_value(self, error: &Error) -> Self {
+        let of_type =
+            matches!(error, Error::SerdeInvalidType { .. } | Error::SerdeInvalidValue { .. });
+        match indent::key(self.rest) {
+            Some((key, value)) if of_type && self.key.is_empty() => {
+                Self { rest: value.trim_start(), key, ..self }
+            }
+            _ => self,
+        }
     }
 
     /// Indentation is what is wrong, whatever the reader took it for.
@@ -104,7 +110,8 @@ impl<'t> Spot<'t> {
         // An event's keys beside its name: the name has no body, or they are taken for names.
         let Error::Unexpected { expected: "mapping start", .. } = error else { return None };
         let own = self.before.len() - self.before.trim_start().len();
-        let (name, key, line) = if keys::is_events(self.key) {
+        let alone = self.before.trim().strip_suffix(':') == Some(self.key);
+        let (name, key, line) = if alone && keys::is_events(self.key) {
             let mut above =
                 self.text.lines().take(self.line - 1).collect::<Vec<_>>().into_iter().rev();
             let name = above.find_map(|line| {
@@ -147,7 +154,11 @@ impl<'t> Spot<'t> {
                 (key, _) => format!("a list, such as `{key}: [a, b]`"),
             },
             Error::Unexpected { expected: "mapping start", .. } => {
-                by_key("keys with values, such as `level: 5`")
+                by_key(match self.rest.chars().next() {
+                    Some('-') => "keys with values, not a list: take the `- ` out",
+                    None | Some(':') => "keys with values of its own, deeper than this",
+                    Some(_) => "keys, each with a `: ` before its value",
+                })
             }
             _ => return None,
         };

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const PACK: &str = "\
+pub(super) const PACK: &str = "\
 pack: mine
 format: syslog
 programs: [shop]
@@ -20,14 +20,14 @@ tests:
 ";
 
 /// The pack with something replaced.
-fn with(from: &str, to: &str) -> String {
+pub(super) fn with(from: &str, to: &str) -> String {
     assert!(PACK.contains(from), "{from}");
     PACK.replacen(from, to, 1)
 }
 
 /// What is said of each, without the line and the caret below it.
 #[track_caller]
-fn said<const N: usize>(cases: [(String, &str); N]) {
+pub(super) fn said<const N: usize>(cases: [(String, &str); N]) {
     let mut wrong = Vec::new();
     for (yaml, expected) in cases {
         let got = match Packs::from_texts(&[("my.yaml", &yaml)]) {
@@ -43,11 +43,6 @@ fn said<const N: usize>(cases: [(String, &str); N]) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn a_pack_without_a_mistake_has_no_warning() {
-    said([(PACK.to_owned(), "")]);
 }
 
 #[test]
@@ -334,130 +329,65 @@ fn an_unknown_rule_is_said_once() {
 }
 
 #[test]
-fn rules_that_can_never_ban_are_told() {
-    let unproven = |rule: &str| {
-        with("    proven: true\n", "").replace(
-            "{id: 900001, level: 5, event: failed, description: d}",
-            &format!("{{id: 900001, event: failed, description: d, {rule}}}"),
-        )
-    };
-    let proven = "can't ban for the event `failed`, which doesn't say `proven: true`: say it, if the service had an answer \
-                  from that address before (TCP); if not, say `proven: false`, and it alerts only";
-    let told = format!("my.yaml:6:5: rule 900001 {proven}");
-    let on = |event: &str, rule: &str| {
-        with("    pattern: '^done$'", event)
-            .replace("level: 5, event: failed", &format!("event: done, {rule}"))
-    };
-    let nameless = "    pattern: '^done by (?<ip>{ip})$'";
-    let success = "    pattern: '^done by (?<src>{ip})$'\n    success: true\n    proven: true";
+fn bodies_that_are_none_are_told_what_a_body_is() {
     said([
-        (unproven("level: 12"), &told),
-        (unproven("level: 5, ban: true"), &told),
-        (unproven("level: 5, score: 12"), &told),
-        (unproven("level: 5"), ""),
-        (unproven("level: 12, ban: false"), ""),
         (
-            unproven("level: 12")
-                .replace("    pattern: '^f", "    proven: false\n    pattern: '^f"),
-            "",
+            with("  failed:\n", "  - failed:\n"),
+            "my.yaml:5:3: expected keys with values, not a list: take the `- ` out, got `- failed:`",
         ),
         (
-            on(nameless, "level: 12"),
-            "my.yaml:11:5: rule 900001 can never ban: its event `done` has no field `src`; name the address \
-             `(?<src>{ip})`, or say `ban: false`",
+            with("    pattern: '^done$'\n", ""),
+            "my.yaml:8:7: `done`: expected keys with values of its own, deeper than this, got nothing",
         ),
         (
-            on("    pattern: '^done$'", "level: 3, score: 2"),
-            "my.yaml:11:5: rule 900001 can never ban: its event `done` has no field `src`; name the address \
-             `(?<src>{ip})`, or take its `score` out",
+            with("    pattern: '^done$'", "    pattern '^done$'"),
+            "my.yaml:9:5: expected keys, each with a `: ` before its value, got `pattern '^done$'`",
         ),
-        (on("    pattern: '^done$'", "level: 12"), ""),
         (
-            on(success, "level: 3, ban: true"),
-            "my.yaml:13:5: rule 900001 can never ban: its event `done` is a `success`, which blames nobody; take its \
-             `ban` out",
+            with("event: failed, d", "event: failed, when: user, d"),
+            "my.yaml:11:49: `when`: expected keys with values, such as `{user: root}`, got `user`",
+        ),
+        (
+            with("  - {id: 900001,", "  900001: {"),
+            "my.yaml:11:3: expected a list, each entry behind a `- `, got `900001: { level: 5`",
+        ),
+        (
+            format!("{PACK}    line: 'x'\n"),
+            "my.yaml:15:5: `line` stands here a second time: keep one, or begin another test with `- `",
+        ),
+        (
+            with("    pattern: '^done$'", "    pattern: |\n      ^done$"),
+            "my.yaml:10:7: this pattern has a line break in it, and no message has: write it in one line, in single \
+             quotes",
         ),
     ]);
 }
 
 #[test]
-fn what_is_hardly_meant_is_told() {
-    let untested = PACK.find("tests:").unwrap();
+fn what_formats_and_limits_forbid_is_told() {
+    let alerts = "pack: mine\nformat: suricata\nevents:\n  x:\n    KEY\nrules:\n  - {id: 900001, level: 3, event: x, description: d}\n";
+    let fields: String = (0..13).map(|n| format!("(?<f{n}>[0-9]) ")).collect();
+    let not_for =
+        "makes no sense in a pack of format suricata, whose alerts come in fields: use `when`";
     said([
         (
-            with("900001", "7"),
-            "my.yaml:11:5: an upgrade may bring a rule 7 of its own: ids from 900000 on are yours",
+            with("'^done$'", &format!("'^{fields}$'")),
+            "my.yaml:9:14: expected at most 12 named captures, got 13",
         ),
-        (
-            with("[shop]", "[shop, 'shop[812]', 'a*b', 'x y', '', 'p*', '*s']"),
-            "my.yaml:3:11: no line names a program `shop[812]`: what follows the name isn't a part of it; write `shop`\n\
-             my.yaml:3:11: no line names a program `a*b`: a `*` stands for the rest of a name, at its end or at its \
-             beginning\n\
-             my.yaml:3:11: no line names a program `x y`: a name has no space in it",
-        ),
-        (
-            with("  failed:\n", "  all:\n    pattern: '^(?<text>.*)$'\n  failed:\n"),
-            "my.yaml:6:5: `all` takes every line, so none is left for `failed`, `done`: move it behind them",
-        ),
-        (
-            with("'^done$'", r"'^[A-Z][a-z]{2} [0-9]{2} [0-9:]{8} [^ ]+ shop\[[0-9]+\]: done$'"),
-            "my.yaml:9:14: this pattern asks for the line's header, which is taken off before: begin with the message \
-             behind `shop[812]: `",
-        ),
-        (
-            with(
-                "description: d}",
-                "description: d}\n  - {id: 900002, level: 3, event: done, preceded_by: {rules: 900001, within: 1m}, description: d}",
-            ),
-            "my.yaml:12:5: rule 900002 counts what came before from anybody together: give `preceded_by` a `same: \
-             [src]`, or say `same: []` if that is meant",
-        ),
-        (
-            with(
-                "description: d}",
-                "description: d}\n  - {id: 900002, level: 3, event: done, preceded_by: {rules: 900001, within: 1m, same: []}, description: d}",
-            ),
-            "",
-        ),
-        (
-            PACK[..untested].to_owned(),
-            "my.yaml:1:7: the pack `mine` has no tests: add `tests` with lines of your log, and what must come of them",
-        ),
-        (
-            with("(?<src>{ip})$", "(?<src>[^ ]+)$").replace(".7'\n", ".7:4711'\n"),
-            "my.yaml:13:5: `src` is `198.51.100.7:4711` here, an address with a port, so the line blames nobody: for \
-             ADDRESS:PORT write two patterns, `(?<src>[0-9.]{7,15}):(?<port>{port})` and \
-             `\\[(?<src>{ip})\\]:(?<port>{port})`",
-        ),
+        (alerts.replace("KEY", "pattern: '^x$'"), &format!("my.yaml:5:5: `pattern` {not_for}")),
+        (alerts.replace("KEY", "proven: true"), &format!("my.yaml:5:5: `proven` {not_for}")),
     ]);
-}
-
-#[test]
-fn files_that_are_not_read_are_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let told = || {
-        let packs = Packs::load(false, &[folder.path().to_owned()]).unwrap();
-        let warnings = packs.warnings(&BanConfig::default());
-        let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        told.join("\n").replace(&folder.path().display().to_string(), "DIR")
-    };
+    let mixed = alerts
+        .replace("KEY", "when: {gid: 1}")
+        .replace("mine", "alerts")
+        .replace("900001", "900101");
+    let rule = "description: d}\n  - {id: 900002, level: 3, event: done, preceded_by: {rules: 900101, within: 1m, same: [src]}, description: d}";
+    let mine = with("description: d}", rule)
+        .replace("'^done$'", "'^done by (?<src>{ip})$'\n    success: true");
+    let errors = Packs::from_texts(&[("alerts.yaml", &mixed), ("my.yaml", &mine)]).unwrap_err();
     assert_eq!(
-        told(),
-        "DIR: there is no pack in this folder: only `*.yaml` in it is read, not in folders below"
+        errors.to_string().lines().next().unwrap_or_default(),
+        "my.yaml:13:5: `src` of a Suricata alert is the packet's, that of a success is the client's: they can't be the \
+         same key; leave one of the two out"
     );
-    fs::write(folder.path().join("x.yml"), PACK).unwrap();
-    assert_eq!(
-        told(),
-        "DIR/x.yml: this file isn't read: only `*.yaml` is; rename it to `DIR/x.yaml`"
-    );
-}
-
-#[test]
-fn what_depends_on_the_configuration_is_told_only_where_it_holds() {
-    let yaml = with("    proven: true\n", "").replace("level: 5", "level: 10");
-    let packs = Packs::from_texts(&[("my.yaml", &yaml)]).unwrap();
-    let usual = BanConfig::default();
-    assert_eq!(packs.warnings(&usual).len(), 1);
-    assert_eq!(packs.warnings(&BanConfig { level: 11, ..usual.clone() }).len(), 0);
-    assert_eq!(packs.warnings(&BanConfig { unproven: true, ..usual }).len(), 0);
 }

@@ -34,13 +34,8 @@ fn found_with(mail: MailConfig, pack: &str) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("shop.yaml");
     std::fs::write(&file, pack).unwrap();
-    let config = Config {
-        builtin_rules: false,
-        rules: vec![file.clone()],
-        suricata_rules: "/dev/null".into(),
-        mail,
-        ..Config::default()
-    };
+    let config =
+        Config { builtin_rules: false, rules: vec![file.clone()], mail, ..Config::default() };
     let mut findings = Findings::default();
     packs(&config, &mut findings);
     let Findings(findings, well) = findings;
@@ -151,5 +146,38 @@ fn mail_that_nobody_gets_is_told() {
     assert_eq!(
         found_with(nobody, &(pack + &test)).0,
         "warning: mail: rule 900001 of the pack shop says `mail: true`, but nobody is told: set mail.to or mail.webhook"
+    );
+}
+
+#[test]
+fn lists_that_hold_for_nobody_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("vips.txt");
+    let line = format!("Nov 23 10:00:00 web1 shop[1]: {FAILED}");
+    let pack = PACK.replace("rules:\n", &format!("lists: {{vips: {}}}\nrules:\n", list.display()));
+    let pack = format!("{pack}  - {{line: '{line}', expect: {{event: failed}}}}\n");
+    let told =
+        || found(&pack).0.replace(&list.display().to_string(), "FILE").replace("\n   ", "\n");
+    let first = |told: String| told.lines().next().unwrap_or_default().to_owned();
+    assert_eq!(
+        first(told()),
+        "error: rules: shop.yaml:13:15: cannot read the list `FILE`: No such file or directory (os error 2): make the \
+         file, and let the daemon read it"
+    );
+    std::fs::write(&list, "# nobody\n").unwrap();
+    assert_eq!(
+        told(),
+        "warning: rules: shop.yaml:13:15: the list `vips` is empty, so conditions on it never hold: put somebody into FILE"
+    );
+    std::fs::write(&list, "bob\n10.0.0.0/33\n").unwrap();
+    assert_eq!(
+        first(told()),
+        "error: rules: shop.yaml:13:15: FILE:2: expected a name, an address or a network, got `10.0.0.0/33`"
+    );
+    std::fs::remove_file(&list).unwrap();
+    std::fs::create_dir(&list).unwrap();
+    assert_eq!(
+        first(told()),
+        "error: rules: shop.yaml:13:15: expected a file, got something else at `FILE`"
     );
 }
