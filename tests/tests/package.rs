@@ -116,8 +116,9 @@ impl Root {
         found.lines().map(str::to_owned).collect()
     }
 
+    /// What is pinned, but for what the kernel itself puts there.
     fn pins(&self) -> String {
-        self.run("find", &["/sys/fs/bpf", "-mindepth", "1"])
+        self.run("find", &["/sys/fs/bpf", "-mindepth", "1", "-not", "-name", "*.debug"])
     }
 
     /// A daemon out of the installed files, once it answers.
@@ -179,14 +180,18 @@ impl Drop for Daemon {
     }
 }
 
+/// A program that is built beside this one.
+fn built(name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let program = this.parent().unwrap().parent().unwrap().join(name);
+    assert!(program.is_file(), "{} isn't built: `cargo build --bins`", program.display());
+    program
+}
+
 /// The package of this tree's debug build.
 fn package(into: &Path) -> PathBuf {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(workspace())
-        .args(["xtask", "dist", "--debug", "--out"])
-        .arg(into)
-        .output()
-        .unwrap();
+    let output =
+        Command::new(built("xtask")).args(["dist", "--debug", "--out"]).arg(into).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     PathBuf::from(said.trim())
@@ -309,10 +314,7 @@ fn the_unit_is_sound_and_its_sandbox_tight() {
 #[test]
 fn every_command_has_its_page() {
     let stage = tempfile::tempdir().unwrap();
-    let this = std::env::current_exe().unwrap();
-    let pages = this.parent().unwrap().parent().unwrap().join("ravelin-packaging");
-    assert!(pages.is_file(), "{} isn't built: `cargo build --workspace --bins`", pages.display());
-    assert!(Command::new(&pages).arg(stage.path()).status().unwrap().success());
+    assert!(Command::new(built("ravelin-packaging")).arg(stage.path()).status().unwrap().success());
     for subcommand in ravelin::cli::command().get_subcommands() {
         let page = stage.path().join(format!("man/ravelin-{}.1", subcommand.get_name()));
         let text =

@@ -9,10 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::build_ebpf;
-use crate::cargo::{HOST_CRATES, cargo, must, quietly, target_dir};
+use crate::cargo::{cargo, must, quietly, target_dir};
 
 pub(crate) use self::root::provide as provide_root;
 
@@ -22,7 +22,7 @@ pub(crate) use self::root::provide as provide_root;
 /// systemd unit, manual pages, and completions for bash, zsh and fish (docs/install.md).
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Package the debug build, and only as a Debian package: for tests
+    /// Package the debug build as it is there, and only as a Debian package: for tests
     #[arg(long)]
     debug: bool,
     /// Put the results here [default: target/dist]
@@ -34,11 +34,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let work = crate::cargo::root().join("target/dist");
     let out = args.out.clone().unwrap_or_else(|| work.clone());
     fs::create_dir_all(&out).with_context(|| format!("could not make {}", out.display()))?;
-    build_ebpf::run(&build_ebpf::Args::default())?;
-
-    let program = build(args.debug)?;
-    let stage =
-        stage::fill(&work.join("stage"), &program, &program.with_file_name("ravelin-packaging"))?;
+    let program = if args.debug { built()? } else { build()? };
+    let pages = program.with_file_name("ravelin-packaging");
+    let stage = stage::fill(&work.join("stage"), &program, &pages)?;
     told(&deb::build(&out, args.debug)?);
     if !args.debug {
         told(&tarball::build(&out, &stage)?);
@@ -47,25 +45,32 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Builds `ravelin`, and beside it what writes its manual pages; gives the path of `ravelin`.
-fn build(debug: bool) -> Result<PathBuf> {
+fn build() -> Result<PathBuf> {
+    build_ebpf::run(&build_ebpf::Args::default())?;
     let mut build = cargo();
-    build.arg("build");
-    if debug {
-        // As all other tasks build it, so that nothing is built twice.
-        build.args(HOST_CRATES);
-    } else {
-        // By itself: what tests ask of the libraries isn't shipped.
-        build.args([
-            "--locked",
-            "--release",
-            "--package",
-            "ravelin",
-            "--package",
-            "ravelin-packaging",
-        ]);
-    }
-    must(build.args(["--bin", "ravelin", "--bin", "ravelin-packaging"]))?;
-    Ok(target_dir().join(if debug { "debug" } else { "release" }).join("ravelin"))
+    // By themselves: what tests ask of the libraries isn't shipped.
+    build.args(["build", "--locked", "--release", "--package", "ravelin"]);
+    build.args([
+        "--package",
+        "ravelin-packaging",
+        "--bin",
+        "ravelin",
+        "--bin",
+        "ravelin-packaging",
+    ]);
+    must(&mut build)?;
+    Ok(target_dir().join("release/ravelin"))
+}
+
+/// `ravelin` as `cargo xtask test` has built it before it runs the tests.
+fn built() -> Result<PathBuf> {
+    let program = target_dir().join("debug/ravelin");
+    ensure!(
+        program.is_file(),
+        "{} isn't built: `cargo build --workspace --exclude ravelin-ebpf --bins`",
+        program.display()
+    );
+    Ok(program)
 }
 
 /// A program without what only a debugger reads.

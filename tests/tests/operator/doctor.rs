@@ -157,7 +157,8 @@ fn an_sshd_whose_lines_mean_nothing_is_found() {
     // The command it names tells more.
     let remedy = finding["remedy"].as_str().unwrap();
     let args: Vec<&str> = remedy.strip_prefix("ravelin ").unwrap().split(' ').collect();
-    assert!(daemon.cli(&args).done().out.contains("near"), "{remedy}");
+    let explained = daemon.cli(&args).done().out;
+    assert!(explained.contains("program sshd"), "{explained}");
     // One that means something, and it is an sshd like any other.
     daemon.log_line(&format!("{} web1 sshd[9]: Server listening on 0.0.0.0 port 22.", now()));
     assert_eq!(found(&examined(&daemon), "unrecognised").len(), 0);

@@ -21,6 +21,9 @@ const SAMPLE: u64 = 256 << 10;
 const ENTRIES: u32 = 1_000;
 /// Fewer lines than this say nothing.
 const FEW: usize = 10;
+/// What it logs comes from every part of it and every driver: that hardly any of it means something is as it
+/// should be.
+const KERNEL: &[u8] = b"kernel";
 /// A log that nobody has written to for this long has most likely been given up.
 const STALE: Duration = Duration::from_hours(48);
 
@@ -206,7 +209,9 @@ fn meaning(name: &str, format: Format, lines: &[Vec<u8>], packs: &Packs, finding
         seen += 1;
         let known = packs.recognise(&record).is_some();
         recognised += usize::from(known);
-        if let Some(program) = record.program.filter(|program| packs.knows_program(program)) {
+        if let Some(program) =
+            record.program.filter(|program| *program != KERNEL && packs.knows_program(program))
+        {
             let tally = programs.entry(String::from_utf8_lossy(program).into_owned()).or_default();
             tally.seen += 1;
             tally.recognised += usize::from(known);
