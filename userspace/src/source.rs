@@ -1,4 +1,4 @@
-//! Where lines come from: files and the journal, position and rotation.
+//! Where lines come from: files, the journal and sockets, position and rotation.
 //!
 //! ```text
 //! discover ─► a thread a source: watch wakes, tail reads ─► a lane of the inbox ─► the engine
@@ -14,6 +14,7 @@ mod discover;
 mod inbox;
 mod journal;
 mod lines;
+mod listen;
 mod position;
 mod status;
 mod tail;
@@ -28,8 +29,9 @@ pub use self::discover::{Plan, Planned, Role, Warning, plan};
 pub use self::inbox::{CommandSender, Inbox, Lane, LaneClosed, Received, SendError};
 pub use self::journal::{JournalSource, journal_answers, spawn_journal};
 pub use self::lines::LineCap;
+pub use self::listen::{CannotListen, Listen, ListenSource, can_listen, spawn_listener};
 pub use self::position::{FilePosition, Head, Position, PositionError};
-pub use self::status::{SourceStatus, State, StatusRow};
+pub use self::status::{ListenerCounts, ListenerRow, SourceStatus, State, StatusRow};
 pub use self::tail::{Polled, Tail};
 pub use self::thread::{FileSource, SourceHandle, SpawnError, spawn};
 pub use self::whole::{Progress, WholeError, WholeLine, WholeLines};

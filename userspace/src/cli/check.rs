@@ -10,12 +10,13 @@ use serde::Serialize;
 use super::Done;
 use super::args::Check;
 use crate::config::{Config, Input};
+use crate::control::{self, Request, Response};
 use crate::engine::run_pack_test;
 use crate::event::Timestamp;
 use crate::host;
 use crate::mail::{Relay, Webhook};
 use crate::rules::Packs;
-use crate::source::{self, Role};
+use crate::source::{self, Listen, Role};
 
 pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
     let mut findings = Findings::default();
@@ -157,12 +158,33 @@ fn sources(config: &Config, findings: &mut Findings) {
     }
     let mut read = 0;
     for planned in plan.sources.iter().filter(|planned| planned.role == Role::Read) {
-        let Input::File(path) = &planned.config.input else {
-            match source::journal_answers(&planned.config.input) {
-                Ok(()) => read += 1,
-                Err(error) => findings.error("sources", error),
+        let path = match &planned.config.input {
+            Input::File(path) => path,
+            Input::Journal { .. } => {
+                match source::journal_answers(&planned.config.input) {
+                    Ok(()) => read += 1,
+                    Err(error) => findings.error("sources", error),
+                }
+                continue;
             }
-            continue;
+            Input::Socket(socket) => {
+                read +=
+                    listener(config, &planned.name(), &Listen::Socket(socket.clone()), findings);
+                continue;
+            }
+            Input::Port(port) => {
+                if port.from.is_empty() {
+                    findings.warning(
+                        "sources",
+                        format!(
+                            "{port} hears everybody, so its lines alert and never ban; name who sends: from: \
+                             [ADDRESS]"
+                        ),
+                    );
+                }
+                read += listener(config, &planned.name(), &Listen::Port(port.clone()), findings);
+                continue;
+            }
         };
         match File::open(path) {
             Ok(_) => read += 1,
@@ -187,6 +209,24 @@ fn sources(config: &Config, findings: &mut Findings) {
     } else {
         findings.well(format!("{read} sources"));
     }
+}
+
+/// Whether one can listen there, or the running daemon does; how many sources that makes.
+fn listener(config: &Config, name: &Path, at: &Listen, findings: &mut Findings) -> usize {
+    match source::can_listen(at) {
+        Ok(()) => return 1,
+        Err(error) if error.taken && is_the_daemons(config, name) => return 1,
+        Err(error) => findings.error("sources", format!("{}: {error}", name.display())),
+    }
+    0
+}
+
+fn is_the_daemons(config: &Config, name: &Path) -> bool {
+    let Ok(Response::Status(status)) = control::request(&config.run_dir, &Request::Status) else {
+        return false;
+    };
+    let name = name.to_string_lossy();
+    status.sources.iter().any(|source| source.name == name && source.listener.is_some())
 }
 
 fn interfaces(config: &Config, findings: &mut Findings) {

@@ -34,8 +34,14 @@ pub(super) struct RawConfig {
 pub(super) struct RawSource {
     pub(super) format: Option<Text>,
     pub(super) file: Option<Text>,
-    pub(super) socket: Option<Text>,
     pub(super) directory: Option<Text>,
+    pub(super) socket: Option<Text>,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<Text>,
+    pub(super) group: Option<Text>,
+    pub(super) udp: Option<Text>,
+    pub(super) tcp: Option<Text>,
+    pub(super) from: Option<Vec<Text>>,
 }
 
 /// `ban`.
@@ -75,7 +81,7 @@ pub(super) struct RawMail {
 
 /// Every key with its section, to tell where a misplaced one belongs. The documentation is tested
 /// against this list, and this list against the structs.
-pub(super) const KEYS: [&str; 43] = [
+pub(super) const KEYS: [&str; 48] = [
     "mode",
     "interfaces",
     "xdp_mode",
@@ -88,8 +94,13 @@ pub(super) const KEYS: [&str; 43] = [
     "sources",
     "sources.format",
     "sources.file",
-    "sources.socket",
     "sources.directory",
+    "sources.socket",
+    "sources.type",
+    "sources.group",
+    "sources.udp",
+    "sources.tcp",
+    "sources.from",
     "home",
     "allow",
     "fronts",

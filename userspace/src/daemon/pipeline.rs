@@ -25,7 +25,7 @@ use crate::format::Undecodable;
 use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
 use crate::rules::ListWatch;
 use crate::seeded::HashMap;
-use crate::source::{Batch, Inbox, Loss, Received, Report};
+use crate::source::{Batch, Inbox, Loss, Position, Received, Report};
 use crate::store::{self, Effect, Evidence};
 
 /// How often time itself is looked after: lapses, what waits for the rate, health.
@@ -209,10 +209,12 @@ impl Pipeline {
             source.silence.heard(Instant::now());
         }
         source.place = Some(batch.position.clone());
-        effects.push(Effect::Position(store::Position {
-            source: source.name.clone(),
-            place: batch.position.to_string(),
-        }));
+        if batch.position != Position::Socket {
+            effects.push(Effect::Position(store::Position {
+                source: source.name.clone(),
+                place: batch.position.to_string(),
+            }));
+        }
         self.parts.store.push(effects);
     }
 
@@ -389,7 +391,13 @@ impl Pipeline {
             Report::Failed { error } => health.degrade(
                 "source-unreadable",
                 &name,
-                format!("{name}: {error}; it is tried again: give the daemon access to it"),
+                match source.is_listener() {
+                    // It says what to do.
+                    true => format!("{name}: {error}; it is tried again"),
+                    false => format!(
+                        "{name}: {error}; it is tried again: give the daemon access to it"
+                    ),
+                },
             ),
             Report::Recovered => health.clear("source-unreadable", &name),
             Report::Unwatched { error } => health.note(

@@ -9,14 +9,14 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 
 use super::DaemonError;
-use super::habit::{Lag, Recognition, Silence};
+use super::habit::{Lag, Losses, Recognition, Silence};
 use super::health::Health;
 use super::pipeline::Command;
 use crate::config::{Config, Format, Input};
 use crate::format::{Decoder, Selection};
 use crate::source::{
-    self, FileSource, Inbox, JournalSource, LineCap, Position, Role, SourceHandle, SourceId,
-    SourceStatus, SpawnError, State,
+    self, FileSource, Inbox, JournalSource, LineCap, Listen, ListenSource, Position, Role,
+    SourceHandle, SourceId, SourceStatus, SpawnError, State,
 };
 use crate::store::Reader;
 
@@ -51,6 +51,7 @@ pub(super) struct Active {
     /// Its stamps are off; arrival time is used.
     pub(super) skewed: bool,
     pub(super) lag: Lag,
+    pub(super) losses: Losses,
     pub(super) silence: Silence,
     pub(super) recognition: Recognition,
     /// Its thread; ends when dropped. `None`: it was stopped.
@@ -58,6 +59,11 @@ pub(super) struct Active {
 }
 
 impl Active {
+    /// Whether others write to it, at a socket of ours.
+    pub(super) const fn is_listener(&self) -> bool {
+        matches!(self.input, Input::Socket(_) | Input::Port(_))
+    }
+
     /// Whether its stamps are this host's own clock: then they aren't off, however old they are.
     pub(super) const fn keeps_our_time(&self) -> bool {
         matches!(self.input, Input::Journal { .. })
@@ -65,10 +71,11 @@ impl Active {
 }
 
 /// Findings about a source, which end with it.
-const CODES: [&str; 6] = [
+const CODES: [&str; 7] = [
     "source-unreadable",
     "source-polled",
     "source-lagging",
+    "source-losing",
     "source-silent",
     "unrecognised",
     "clock-skew",
@@ -168,13 +175,26 @@ impl Sources {
         inbox: &Inbox<Command>,
     ) -> Result<(), SpawnError> {
         let id = SourceId::new(u16::try_from(self.active.len()).unwrap_or(u16::MAX));
-        let status = Arc::new(SourceStatus::new(name.clone(), State::Waiting));
+        let status = SourceStatus::new(name.clone(), State::Waiting);
+        let status = match input {
+            Input::File(_) | Input::Journal { .. } => status,
+            Input::Socket(_) | Input::Port(_) => status.listening(),
+        };
+        let status = Arc::new(status);
         let lane = inbox.lane(Arc::clone(&status));
         let cap = LineCap::of(format);
         let handle = match input.clone() {
             Input::File(path) => source::spawn(FileSource { id, path, cap, stored }, lane)?,
             Input::Journal { directory } => {
                 source::spawn_journal(JournalSource { id, directory, stored }, lane)?
+            }
+            Input::Socket(socket) => {
+                let at = Listen::Socket(socket);
+                source::spawn_listener(ListenSource { id, name: name.clone(), at, format }, lane)?
+            }
+            Input::Port(port) => {
+                let at = Listen::Port(port);
+                source::spawn_listener(ListenSource { id, name: name.clone(), at, format }, lane)?
             }
         };
         self.active.push(Active {
@@ -187,6 +207,7 @@ impl Sources {
             place: None,
             skewed: false,
             lag: Lag::default(),
+            losses: Losses::default(),
             silence: Silence::new(Instant::now()),
             recognition: Recognition::default(),
             handle: Some(handle),

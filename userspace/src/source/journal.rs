@@ -86,7 +86,7 @@ fn spawn_with<C: Send + 'static>(
     let stopper = Stopper::new().map_err(failed)?;
     let place = match stored {
         Some(Position::Journal { cursor }) => Some(cursor),
-        Some(Position::File { .. }) | None => None,
+        Some(Position::File { .. } | Position::Socket) | None => None,
     };
     let status = Arc::clone(lane.status());
     let closer = lane.closer();

@@ -97,11 +97,11 @@ impl Tail {
     ) -> Self {
         let start = match stored {
             Some(Position::File { .. }) => Start::Known,
-            Some(Position::Journal { .. }) | None => Start::Unseen,
+            Some(Position::Journal { .. } | Position::Socket) | None => Start::Unseen,
         };
         let (stored, left, since) = match stored {
             Some(Position::File { files, left, since }) => (Some(files), left, since),
-            Some(Position::Journal { .. }) | None => (None, Vec::new(), None),
+            Some(Position::Journal { .. } | Position::Socket) | None => (None, Vec::new(), None),
         };
         let stored = stored.filter(|files| !files.is_empty());
         let mut tail = Self {
