@@ -129,6 +129,8 @@ pub struct SourceConfig {
     pub format: Format,
     /// Where the bytes come from.
     pub input: Input,
+    /// A file's lines may ban whoever can write to it.
+    pub trusted: bool,
 }
 
 /// The outer formats.

@@ -276,7 +276,9 @@ impl Correlator {
         }
         let now = time.as_micros().div_euclid(1_000);
         self.held.clear();
-        self.charged = self.attempts.charge(event, offence.offender, now);
+        // Forged lines take nothing away from the real ones of the same process.
+        let attempts_of = offence.offender.filter(|_| offence.bar != Some(Withheld::Untrusted));
+        self.charged = self.attempts.charge(event, attempts_of, now);
         let subject = Subject {
             target: target.or_else(|| source(event, self.ipv6_prefix)),
             ipv6_prefix: self.ipv6_prefix,

@@ -98,14 +98,25 @@ impl Engine {
     #[inline]
     pub fn step<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Outcome<'l> {
         let Self { packs, correlator, policy } = self;
-        Self::step_with(packs, correlator, policy, record, arrived)
+        Self::step_with(packs, correlator, policy, record, arrived, true)
+    }
+
+    /// [`Self::step`] with a line that people beside root could have written: it alerts, and neither bans
+    /// nor keeps anybody from being banned.
+    pub fn step_untrusted<'l>(
+        &'l mut self,
+        record: &'l Record<'l>,
+        arrived: Timestamp,
+    ) -> Outcome<'l> {
+        let Self { packs, correlator, policy } = self;
+        Self::step_with(packs, correlator, policy, record, arrived, false)
     }
 
     /// [`Self::step`], and what it leaves unsaid.
     pub fn explain<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Explained<'l> {
         let Self { packs, correlator, policy } = self;
         let trace = packs.trace(record);
-        let outcome = Self::step_with(packs, correlator, policy, record, arrived);
+        let outcome = Self::step_with(packs, correlator, policy, record, arrived, true);
         let Outcome { time, event, offence, target, fired, verdict } = &outcome;
         let mut unsaid = Unsaid { trace, ..Unsaid::default() };
         if let Some(event) = event {
@@ -128,6 +139,7 @@ impl Engine {
         policy: &mut Policy,
         record: &'l Record<'l>,
         arrived: Timestamp,
+        trusted: bool,
     ) -> Outcome<'l> {
         let time = record.time.map_or(arrived, |own| own.min(arrived));
         // Filled in where it will be returned: it is large, and this runs for every line.
@@ -141,7 +153,11 @@ impl Engine {
         };
         let Some(event) = &outcome.event else { return outcome };
         outcome.offence = policy.attribute(event);
-        policy.shield_in_place(event, &mut outcome.offence, time, arrived);
+        if trusted {
+            policy.shield_in_place(event, &mut outcome.offence, time, arrived);
+        } else {
+            outcome.offence.distrust();
+        }
         let offence = &outcome.offence;
         outcome.target = policy.subject(event, offence);
         let target = outcome.target;
@@ -291,6 +307,53 @@ mod tests {
         // From elsewhere nothing is shielded.
         lines[0] = lines[0].replace("198.51.100.7", "198.51.100.8");
         assert!(self::verdicts(&lines).iter().any(|verdict| matches!(verdict, Verdict::Ban(_))));
+    }
+
+    #[test]
+    fn lines_that_anybody_could_write_alert_and_neither_ban_nor_shield() {
+        let packs = Arc::new(Packs::load(true, &[]).unwrap());
+        let run = |lines: &[(String, bool)]| {
+            let config = Config::default();
+            let proof = SuricataProof::unknown();
+            let mut engine = Engine::new(Arc::clone(&packs), &config, Network::default(), proof);
+            let mut decoder = Decoder::new(Selection::Only(Format::Syslog), TimeZone::UTC);
+            let mut verdicts = Vec::new();
+            let mut worst = 0;
+            for (line, trusted) in lines {
+                let line = Line { bytes: line.as_bytes(), arrived: Timestamp::now() };
+                let record = decoder.decode(line).unwrap();
+                let time = record.time.unwrap();
+                let outcome = match trusted {
+                    true => engine.step(&record, time),
+                    false => engine.step_untrusted(&record, time),
+                };
+                let levels = outcome.fired.alerts.iter().map(|alert| alert.rule.level);
+                worst = levels.fold(worst, u8::max);
+                verdicts.push(outcome.verdict);
+            }
+            (worst, verdicts)
+        };
+        let is_ban = |verdict: &Verdict| matches!(verdict, Verdict::Ban(_));
+
+        let mut lines: Vec<_> = (0..30).map(|second| (guess(second), false)).collect();
+        let (worst, verdicts) = run(&lines);
+        assert!(worst >= 10);
+        assert!(!verdicts.iter().any(is_ban));
+        assert!(verdicts.contains(&Verdict::Withheld(Withheld::Untrusted)));
+        // Nor is somebody banned for his first honest mistake after them, ...
+        lines.push((guess(31), true));
+        assert!(!run(&lines).1.iter().any(is_ban));
+        // ... while real guesses are counted, though forged ones told of the same attempts before.
+        lines.pop();
+        lines.extend((0..30).map(|second| (guess(second), true)));
+        assert!(run(&lines).1.iter().any(is_ban));
+
+        let accepted = "Accepted publickey for alice from 198.51.100.7 port 4700 ssh2: RSA x";
+        let mut lines = vec![(at(0, 700, accepted), false)];
+        lines.extend((1..12).map(|second| (guess(second), true)));
+        assert!(run(&lines).1.iter().any(is_ban), "a forged login saves nobody");
+        lines[0].1 = true;
+        assert!(!run(&lines).1.iter().any(is_ban));
     }
 
     #[test]

@@ -198,6 +198,16 @@ pub struct Offence {
     pub bar: Option<Withheld>,
 }
 
+impl Offence {
+    /// People beside root could have written the line.
+    pub fn distrust(&mut self) {
+        // What our side opened doesn't even score; who is nobody can't be banned.
+        if self.offender.is_some() && self.bar != Some(Withheld::Outbound) {
+            self.bar = Some(Withheld::Untrusted);
+        }
+    }
+}
+
 /// Why no ban came where the level or the score called for one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Withheld {
@@ -219,12 +229,14 @@ pub enum Withheld {
     LiveSession,
     /// It carries many clients (`fronts`), and the evidence may be one of theirs.
     Front,
+    /// Somebody beside root and the system can write to the log.
+    Untrusted,
     /// Mode observe.
     Observe,
 }
 
 impl Withheld {
-    /// The contract's word for it, and `front`.
+    /// The contract's word for it, and `front` and `untrusted`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
@@ -236,6 +248,7 @@ impl Withheld {
             Self::Rate => "rate",
             Self::LiveSession => "live-session",
             Self::Front => "front",
+            Self::Untrusted => "untrusted",
             Self::Observe => "observe",
         }
     }

@@ -19,6 +19,7 @@ mod position;
 mod status;
 mod tail;
 mod thread;
+mod trust;
 mod watch;
 mod whole;
 
@@ -34,6 +35,7 @@ pub use self::position::{FilePosition, Head, Position, PositionError};
 pub use self::status::{ListenerCounts, ListenerRow, SourceStatus, State, StatusRow};
 pub use self::tail::{Polled, Tail};
 pub use self::thread::{FileSource, SourceHandle, SpawnError, spawn};
+pub use self::trust::{Trust, trust_in_file};
 pub use self::whole::{Progress, WholeError, WholeLine, WholeLines};
 
 /// Which source, as a small dense index given by whoever starts the sources.

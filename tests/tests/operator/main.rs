@@ -13,6 +13,7 @@ mod reload;
 mod rules;
 mod sessions;
 mod surroundings;
+mod trust;
 mod vigilance;
 
 use std::fs;

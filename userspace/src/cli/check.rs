@@ -11,12 +11,13 @@ use super::Done;
 use super::args::Check;
 use crate::config::{Config, Input};
 use crate::control::{self, Request, Response};
+use crate::daemon::{anybodys, untrusted};
 use crate::engine::run_pack_test;
 use crate::event::Timestamp;
 use crate::host;
 use crate::mail::{Relay, Webhook};
 use crate::rules::Packs;
-use crate::source::{self, Listen, Role};
+use crate::source::{self, Listen, Role, Trust};
 
 pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
     let mut findings = Findings::default();
@@ -174,18 +175,17 @@ fn sources(config: &Config, findings: &mut Findings) {
             }
             Input::Port(port) => {
                 if port.from.is_empty() {
-                    findings.warning(
-                        "sources",
-                        format!(
-                            "{port} hears everybody, so its lines alert and never ban; name who sends: from: \
-                             [ADDRESS]"
-                        ),
-                    );
+                    findings.warning("sources", anybodys(&port.to_string()));
                 }
                 read += listener(config, &planned.name(), &Listen::Port(port.clone()), findings);
                 continue;
             }
         };
+        if !planned.config.trusted
+            && let Trust::Untrusted { why } = source::trust_in_file(path)
+        {
+            findings.warning("sources", untrusted(&path.display().to_string(), &why));
+        }
         match File::open(path) {
             Ok(_) => read += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => findings.warning(

@@ -91,19 +91,21 @@ fn print(out: &mut impl io::Write, status: &control::Status) -> io::Result<()> {
     let MailStatus { queued, sent, failed } = status.mail;
     writeln!(out, "mail        {sent} sent, {queued} queued, {failed} refused")?;
     writeln!(out)?;
-    let rows: Vec<[String; 4]> = status
+    let rows: Vec<[String; 5]> = status
         .sources
         .iter()
         .map(|source| {
             [
                 source.name.clone(),
                 source.state.clone(),
+                // Why not is said above.
+                source.trust.split(':').next().unwrap_or_default().to_owned(),
                 table::grouped(source.lines),
                 table::bytes(source.lag_bytes),
             ]
         })
         .collect();
-    table::write(out, ["SOURCE", "STATE", "LINES", "LAG"], &rows)?;
+    table::write(out, ["SOURCE", "STATE", "TRUST", "LINES", "LAG"], &rows)?;
     let rows: Vec<[String; 6]> = status
         .sources
         .iter()

@@ -196,7 +196,7 @@ impl Check<'_> {
 
     fn source(&self, entry: Spanned<RawSource>) -> Result<SourceConfig, ConfigError> {
         let at = entry.referenced;
-        let RawSource { format, file, directory, socket, kind, group, udp, tcp, from } =
+        let RawSource { format, file, directory, trusted, socket, kind, group, udp, tcp, from } =
             entry.value;
         let input = RawInput { file, socket, kind, group, udp, tcp, from };
         let Some(format) = format else {
@@ -204,7 +204,13 @@ impl Check<'_> {
                            journald";
             return Err(self.incomplete(at, "sources", problem));
         };
+        let trusted_at = trusted.as_ref().map(|trusted| trusted.referenced);
+        let trusted = self.one("sources.trusted", trusted, false, boolean)?;
         if format.value == JOURNALD {
+            if let Some(at) = trusted_at {
+                let problem = "journald says itself who said what, and is trusted for that; take out `trusted`";
+                return Err(self.incomplete(at, "sources", problem));
+            }
             if let Some(key) = input.given().first() {
                 let problem = format!(
                     "the journal is read by journalctl: take out `{key}`, or name the journal's folder by \
@@ -219,6 +225,7 @@ impl Check<'_> {
             return Ok(SourceConfig {
                 format: Format::Syslog,
                 input: Input::Journal { directory },
+                trusted: false,
             });
         }
         if directory.is_some() {
@@ -227,7 +234,11 @@ impl Check<'_> {
         }
         let formats = Format::ALL.map(|format| (format.as_str(), format));
         let format = self.read("sources.format", format, word(&formats))?;
-        Ok(SourceConfig { format, input: self.input(at, format, input)? })
+        if let (Some(at), None) = (trusted_at, &input.file) {
+            let problem = "`trusted` belongs to `file`; a socket believes its `group`, a port those in `from`";
+            return Err(self.incomplete(at, "sources", problem));
+        }
+        Ok(SourceConfig { format, input: self.input(at, format, input)?, trusted })
     }
 
     /// The value of a key, or what it is without one.

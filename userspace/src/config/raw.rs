@@ -35,6 +35,7 @@ pub(super) struct RawSource {
     pub(super) format: Option<Text>,
     pub(super) file: Option<Text>,
     pub(super) directory: Option<Text>,
+    pub(super) trusted: Option<Text>,
     pub(super) socket: Option<Text>,
     #[serde(rename = "type")]
     pub(super) kind: Option<Text>,
@@ -81,7 +82,7 @@ pub(super) struct RawMail {
 
 /// Every key with its section, to tell where a misplaced one belongs. The documentation is tested
 /// against this list, and this list against the structs.
-pub(super) const KEYS: [&str; 48] = [
+pub(super) const KEYS: [&str; 49] = [
     "mode",
     "interfaces",
     "xdp_mode",
@@ -95,6 +96,7 @@ pub(super) const KEYS: [&str; 48] = [
     "sources.format",
     "sources.file",
     "sources.directory",
+    "sources.trusted",
     "sources.socket",
     "sources.type",
     "sources.group",

@@ -292,6 +292,9 @@ pub struct SourceStatus {
     pub name: String,
     /// `reading`, `waiting`, `standby` or what is wrong.
     pub state: String,
+    /// How far its lines are believed: `file`, `journald`, `configured`, `untrusted: ...`, `unknown`.
+    #[serde(default)]
+    pub trust: String,
     /// Lines taken in since the start.
     pub lines: u64,
     /// Bytes taken in since the start.

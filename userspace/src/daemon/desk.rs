@@ -204,6 +204,7 @@ impl Pipeline {
             .map(|row| SourceStatus {
                 name: row.name,
                 state: row.state,
+                trust: row.trust,
                 lines: row.lines,
                 bytes: row.bytes,
                 lag_bytes: row.lag_bytes,

@@ -201,7 +201,7 @@ impl Pipeline {
             self.report(at, report, &mut effects);
         }
         for line in batch.lines() {
-            self.line(at, line, &mut effects);
+            self.line(at, line, batch.trusted, &mut effects);
         }
         let Some(source) = self.parts.sources.active.get_mut(at) else { return };
         source.caught_up = source.status.progress().1 == 0 && !source.keeps_our_time();
@@ -218,7 +218,7 @@ impl Pipeline {
         self.parts.store.push(effects);
     }
 
-    fn line(&mut self, at: usize, line: Line<'_>, effects: &mut Vec<Effect>) {
+    fn line(&mut self, at: usize, line: Line<'_>, trusted: bool, effects: &mut Vec<Effect>) {
         let Some(source) = self.parts.sources.active.get_mut(at) else { return };
         let record = match source.decoder.decode(line) {
             Ok(record) => record,
@@ -256,7 +256,11 @@ impl Pipeline {
         let name = source.name.clone();
         let host = record.host.map(|host| String::from_utf8_lossy(host).into_owned());
         let program = record.program;
-        let outcome = self.parts.engine.step(&record, line.arrived);
+        let engine = &mut self.parts.engine;
+        let outcome = match trusted {
+            true => engine.step(&record, line.arrived),
+            false => engine.step_untrusted(&record, line.arrived),
+        };
         let recognised = outcome.event.is_some();
         let got_through = vigilance::got_through(&outcome);
         if outcome.fired.alerts.is_empty() && outcome.verdict == Verdict::Nothing {

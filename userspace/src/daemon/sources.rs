@@ -12,11 +12,11 @@ use super::DaemonError;
 use super::habit::{Lag, Losses, Recognition, Silence};
 use super::health::Health;
 use super::pipeline::Command;
-use crate::config::{Config, Format, Input};
+use crate::config::{Config, Format, Input, SourceConfig};
 use crate::format::{Decoder, Selection};
 use crate::source::{
     self, FileSource, Inbox, JournalSource, LineCap, Listen, ListenSource, Position, Role,
-    SourceHandle, SourceId, SourceStatus, SpawnError, State,
+    SourceHandle, SourceId, SourceStatus, SpawnError, State, Trust,
 };
 use crate::store::Reader;
 
@@ -38,6 +38,8 @@ pub(super) struct Active {
     pub(super) name: String,
     /// What is read.
     input: Input,
+    /// The admin trusts it, whoever may write to it.
+    trusted: bool,
     /// For the mail.
     pub(super) format: Format,
     /// Of its lines.
@@ -71,8 +73,9 @@ impl Active {
 }
 
 /// Findings about a source, which end with it.
-const CODES: [&str; 7] = [
+const CODES: [&str; 8] = [
     "source-unreadable",
+    "source-untrusted",
     "source-polled",
     "source-lagging",
     "source-losing",
@@ -121,7 +124,7 @@ impl Sources {
         for warning in warnings {
             health.note("sources", &warning, warning.clone());
         }
-        let mut wanted: Vec<(Input, Format)> = Vec::new();
+        let mut wanted: Vec<SourceConfig> = Vec::new();
         self.standby.clear();
         for planned in plan.sources {
             if let Role::Standby { instead } = &planned.role {
@@ -129,30 +132,33 @@ impl Sources {
                 tracing::info!(source = name, instead = %instead.display(), "Stands by.");
                 self.standby.push(SourceStatus::new(name, State::Standby));
             } else {
-                wanted.push((planned.config.input, planned.config.format));
+                wanted.push(planned.config);
             }
         }
 
         let mut changes = Vec::new();
         for source in self.active.iter_mut().filter(|source| source.handle.is_some()) {
-            let stays = wanted
-                .iter()
-                .any(|(input, format)| *input == source.input && *format == source.format);
+            let stays = wanted.iter().any(|wanted| {
+                wanted.input == source.input
+                    && wanted.format == source.format
+                    && wanted.trusted == source.trusted
+            });
             if !stays {
                 source.handle = None;
                 CODES.iter().for_each(|code| health.clear(code, &source.name));
                 changes.push(format!("source {} {} stopped", source.format, source.name));
             }
         }
-        let unproven = wanted.iter().find(|(_, format)| *format == Format::SuricataFast);
+        let unproven = wanted.iter().find(|wanted| wanted.format == Format::SuricataFast);
         match unproven.filter(|_| !proof_known) {
-            Some((input, _)) => {
-                health.note("proof-unknown", "", proof_unknown(&input.name(), config));
+            Some(log) => {
+                health.note("proof-unknown", "", proof_unknown(&log.input.name(), config));
             }
             None => health.clear("proof-unknown", ""),
         }
-        for (input, format) in wanted {
-            let name = input.name().to_string_lossy().into_owned();
+        for wanted in wanted {
+            let format = wanted.format;
+            let name = wanted.input.name().to_string_lossy().into_owned();
             if self.reading().any(|source| source.name == name && source.format == format) {
                 continue;
             }
@@ -160,20 +166,41 @@ impl Sources {
             let known = self.active.iter().rev().find(|source| source.name == name);
             let place = known.and_then(|source| source.place.clone());
             let place = place.or_else(|| stored.remove(&name));
-            self.start(name.clone(), input, format, place, inbox)?;
+            self.start(name.clone(), wanted, place, inbox)?;
             changes.push(format!("source {format} {name} started"));
         }
+        self.look_at_trust(health);
         Ok(changes)
+    }
+
+    /// Says which sources anybody could forge.
+    pub(super) fn look_at_trust(&self, health: &Health) {
+        for source in self.reading() {
+            match source.status.trust() {
+                Trust::Untrusted { why } => {
+                    health.note("source-untrusted", &source.name, untrusted(&source.name, &why));
+                }
+                Trust::Anybody => {
+                    health.note("source-untrusted", &source.name, anybodys(&source.name));
+                }
+                Trust::Unknown
+                | Trust::Journal
+                | Trust::File
+                | Trust::Configured
+                | Trust::Socket
+                | Trust::Senders => health.clear("source-untrusted", &source.name),
+            }
+        }
     }
 
     fn start(
         &mut self,
         name: String,
-        input: Input,
-        format: Format,
+        config: SourceConfig,
         stored: Option<Position>,
         inbox: &Inbox<Command>,
     ) -> Result<(), SpawnError> {
+        let SourceConfig { format, input, trusted } = config;
         let id = SourceId::new(u16::try_from(self.active.len()).unwrap_or(u16::MAX));
         let status = SourceStatus::new(name.clone(), State::Waiting);
         let status = match input {
@@ -184,7 +211,9 @@ impl Sources {
         let lane = inbox.lane(Arc::clone(&status));
         let cap = LineCap::of(format);
         let handle = match input.clone() {
-            Input::File(path) => source::spawn(FileSource { id, path, cap, stored }, lane)?,
+            Input::File(path) => {
+                source::spawn(FileSource { id, path, cap, trusted, stored }, lane)?
+            }
             Input::Journal { directory } => {
                 source::spawn_journal(JournalSource { id, directory, stored }, lane)?
             }
@@ -200,6 +229,7 @@ impl Sources {
         self.active.push(Active {
             name,
             input,
+            trusted,
             format,
             decoder: Decoder::new(Selection::Only(format), TimeZone::system()),
             status,
@@ -214,6 +244,21 @@ impl Sources {
         });
         Ok(())
     }
+}
+
+/// What an untrusted log means, and what mends it.
+pub(crate) fn untrusted(log: &str, why: &str) -> String {
+    format!(
+        "{log} can be forged: {why}, so its lines alert and never ban: take that right away, read the \
+         journal instead, or set `trusted: true` for it"
+    )
+}
+
+/// What a port means that hears everybody, and what mends it.
+pub(crate) fn anybodys(port: &str) -> String {
+    format!(
+        "{port} hears everybody, so its lines alert and never ban: name who sends there, from: [ADDRESS]"
+    )
 }
 
 fn proof_unknown(log: &Path, config: &Config) -> String {

@@ -95,6 +95,7 @@ impl Pipeline {
         let now = Instant::now();
         let Self { parts, .. } = self;
         let health = &parts.health;
+        parts.sources.look_at_trust(health);
         for source in parts.sources.reading_mut() {
             let name = source.name.as_str();
             let (taken, unread) = source.status.progress();

@@ -17,6 +17,8 @@ pub struct Batch {
     pub arrived: Timestamp,
     /// The lines; there may be none where only the position moved or something is to be reported.
     pub lines: Lines,
+    /// Whether they may ban: nobody but root and the system could have written them.
+    pub trusted: bool,
     /// The place after the last of the lines.
     pub position: Position,
     /// What happened before the lines.

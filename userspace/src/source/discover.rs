@@ -148,7 +148,11 @@ fn real(path: &Path) -> PathBuf {
 
 fn found(root: &Path) -> Plan {
     let mut plan = Plan::default();
-    let file = |format, path: &Path| SourceConfig { format, input: Input::File(path.to_owned()) };
+    let file = |format, path: &Path| SourceConfig {
+        format,
+        input: Input::File(path.to_owned()),
+        trusted: false,
+    };
 
     let directory = root.join("var/log/suricata");
     let eve = directory.join("eve.json");
@@ -167,7 +171,7 @@ fn found(root: &Path) -> Plan {
     if has_journal(root) {
         let journal = Input::Journal { directory: None };
         let name = journal.name();
-        plan.read(SourceConfig { format: Format::Syslog, input: journal });
+        plan.read(SourceConfig { format: Format::Syslog, input: journal, trusted: false });
         for log in ["var/log/auth.log", "var/log/secure"].map(|log| root.join(log)) {
             if log.exists() {
                 plan.stand_by(file(Format::Syslog, &log), name.clone());
@@ -281,7 +285,7 @@ mod tests {
 
     #[test]
     fn the_journal_is_read_instead_of_what_is_written_out_of_it() {
-        let source = |input| SourceConfig { format: Format::Syslog, input };
+        let source = |input| SourceConfig { format: Format::Syslog, input, trusted: false };
         let file = |path: &str| source(Input::File(path.into()));
         let journal = source(Input::Journal { directory: None });
         let (auth, own) = (file("/var/log/auth.log"), file("/var/log/own.log"));
@@ -334,7 +338,11 @@ mod tests {
 
     #[test]
     fn twins_that_are_named_are_dropped_and_said() {
-        let source = |format, path: &str| SourceConfig { format, input: Input::File(path.into()) };
+        let source = |format, path: &str| SourceConfig {
+            format,
+            input: Input::File(path.into()),
+            trusted: false,
+        };
         let eve = source(Format::SuricataEve, "/nowhere/eve.json");
         let fast = source(Format::SuricataFast, "/nowhere/fast.log");
         let other = source(Format::SuricataFast, "/elsewhere/fast.log");
@@ -355,8 +363,11 @@ mod tests {
         let (file, link) = (dir.path().join("auth.log"), dir.path().join("link"));
         File::create(&file).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        let sources = [file, link]
-            .map(|path| SourceConfig { format: Format::Syslog, input: Input::File(path) });
+        let sources = [file, link].map(|path| SourceConfig {
+            format: Format::Syslog,
+            input: Input::File(path),
+            trusted: false,
+        });
         assert_eq!(plan(Some(&sources), Path::new("/")).sources.len(), 1);
     }
 }

@@ -295,6 +295,7 @@ mod tests {
     fn batch(source: u16, text: &str) -> Batch {
         Batch {
             source: SourceId::new(source),
+            trusted: true,
             arrived: Timestamp::now(),
             lines: Lines::new(
                 text.to_owned().into(),

@@ -19,6 +19,7 @@ use rustix::io::Errno;
 
 use self::entry::Entry;
 use super::thread::{SourceHandle, SpawnError};
+use super::trust::Trust;
 use super::watch::Stopper;
 use super::{Batch, Lane, LineCap, Lines, Position, Report, SourceId, SourceStatus, State};
 use crate::config::Input;
@@ -89,6 +90,7 @@ fn spawn_with<C: Send + 'static>(
         Some(Position::File { .. } | Position::Socket) | None => None,
     };
     let status = Arc::clone(lane.status());
+    status.set_trust(&Trust::Journal);
     let closer = lane.closer();
     let mut journal = Journal {
         id,
@@ -243,6 +245,7 @@ impl Journal {
             source: self.id,
             arrived: Timestamp::now(),
             lines: Lines::new(text.into(), ranges, size),
+            trusted: true,
             position: Position::Journal { cursor: self.place.clone().flatten() },
             reports: std::mem::take(&mut self.reports),
         })

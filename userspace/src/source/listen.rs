@@ -30,6 +30,7 @@ use self::peers::Admission;
 use self::place::Place;
 use self::streams::{Limits, Streams};
 use super::thread::{SourceHandle, SpawnError};
+use super::trust::Trust;
 use super::watch::Stopper;
 use super::{
     Batch, Lane, LaneClosed, LineCap, ListenerCounts, Position, Report, SourceId, SourceStatus,
@@ -63,6 +64,17 @@ pub enum Listen {
     Port(SyslogPort),
 }
 
+impl Listen {
+    /// How far what comes in is believed; what nobody may say doesn't come in.
+    fn trust(&self) -> Trust {
+        match self {
+            Self::Socket(_) => Trust::Socket,
+            Self::Port(port) if port.from.is_empty() => Trust::Anybody,
+            Self::Port(_) => Trust::Senders,
+        }
+    }
+}
+
 /// Starts to listen. When this returns, the socket is there, or its state says why not.
 ///
 /// # Errors
@@ -78,9 +90,12 @@ pub fn spawn_listener<C: Send + 'static>(
     let stopper = Stopper::new().map_err(failed)?;
     let status = Arc::clone(lane.status());
     let closer = lane.closer();
+    let trust = source.at.trust();
+    status.set_trust(&trust);
     let mut listener = Listener {
         source: source.clone(),
         stopper: stopper.clone(),
+        trust,
         inlet: None,
         state: State::Waiting,
         reports: Vec::new(),
@@ -127,6 +142,7 @@ pub struct CannotListen {
 struct Listener {
     source: ListenSource,
     stopper: Stopper,
+    trust: Trust,
     /// `None`: there is no socket now.
     inlet: Option<Inlet>,
     state: State,
@@ -257,6 +273,7 @@ impl Listener {
             source: self.source.id,
             arrived: Timestamp::now(),
             lines: gathered.finish(),
+            trusted: self.trust.may_ban(),
             position: Position::Socket,
             reports: std::mem::take(&mut self.reports),
         })

@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::Trust;
+
 /// What a source is doing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum State {
@@ -99,6 +101,7 @@ impl ListenerCounts {
 pub struct SourceStatus {
     name: String,
     state: Mutex<State>,
+    trust: Mutex<Trust>,
     lines: AtomicU64,
     bytes: AtomicU64,
     unread: AtomicU64,
@@ -113,6 +116,8 @@ pub struct StatusRow {
     pub name: String,
     /// `reading`, `waiting`, `standby` or `error: ...`.
     pub state: String,
+    /// `file`, `journald`, `configured`, `untrusted: ...`, or `unknown` where it isn't read.
+    pub trust: String,
     /// Lines handed to the engine since the start.
     pub lines: u64,
     /// Bytes they took in the file.
@@ -130,6 +135,7 @@ impl SourceStatus {
         Self {
             name,
             state: Mutex::new(state),
+            trust: Mutex::default(),
             lines: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             unread: AtomicU64::new(0),
@@ -158,11 +164,17 @@ impl SourceStatus {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How far its lines are believed.
+    pub fn trust(&self) -> Trust {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// All of it, as it is now.
     pub fn row(&self) -> StatusRow {
         StatusRow {
             name: self.name.clone(),
             state: self.state().to_string(),
+            trust: self.trust().to_string(),
             lines: self.lines.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             lag_bytes: self.unread.load(Relaxed).saturating_add(self.queued.load(Relaxed)),
@@ -180,6 +192,13 @@ impl SourceStatus {
         let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *current != *state {
             current.clone_from(state);
+        }
+    }
+
+    pub(super) fn set_trust(&self, trust: &Trust) {
+        let mut current = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current != *trust {
+            current.clone_from(trust);
         }
     }
 
@@ -210,12 +229,14 @@ mod tests {
         assert_eq!(status.row().lag_bytes, 140);
         status.taken(2, 40);
         status.set_state(&State::Failed("permission denied".to_owned()));
+        assert_eq!(status.row().trust, "unknown");
+        status.set_trust(&Trust::File);
         let row = status.row();
         assert_eq!((row.lines, row.bytes, row.lag_bytes), (2, 40, 100));
         assert_eq!(row.state, "error: permission denied");
         assert_eq!(
             serde_json::to_string(&row).unwrap(),
-            r#"{"name":"/var/log/auth.log","state":"error: permission denied","lines":2,"bytes":40,"lag_bytes":100}"#
+            r#"{"name":"/var/log/auth.log","state":"error: permission denied","trust":"file","lines":2,"bytes":40,"lag_bytes":100}"#
         );
     }
 }

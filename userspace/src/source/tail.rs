@@ -27,6 +27,7 @@ use self::siblings::{open, siblings};
 use super::batch::{Batch, Lines, Report};
 use super::lines::LineCap;
 use super::position::{FilePosition, Position};
+use super::trust::{Assessor, Trust};
 use super::{SourceId, State};
 use crate::event::Timestamp;
 
@@ -56,6 +57,7 @@ pub struct Tail {
     source: SourceId,
     path: PathBuf,
     cap: LineCap,
+    trust: Assessor,
     /// Open files in reading order.
     readers: VecDeque<Reader>,
     /// Files left lately, and how far they were read.
@@ -106,6 +108,7 @@ impl Tail {
         let stored = stored.filter(|files| !files.is_empty());
         let mut tail = Self {
             source,
+            trust: Assessor::new(path.clone(), false),
             path,
             cap,
             readers: VecDeque::new(),
@@ -124,6 +127,12 @@ impl Tail {
         tail
     }
 
+    /// The admin trusts the file, whoever may write to it.
+    pub fn trusted(mut self) -> Self {
+        self.trust = Assessor::new(self.path.clone(), true);
+        self
+    }
+
     /// Reads on: one batch of lines, or whatever else there is to do.
     pub fn poll(&mut self, now: Instant) -> Polled {
         if self.resume(now) {
@@ -138,7 +147,7 @@ impl Tail {
             }
         }
         if self.moved || !self.reports.is_empty() {
-            return Polled::Batch(self.batch(Lines::default()));
+            return Polled::Batch(self.batch(Lines::default(), now));
         }
         Polled::Idle
     }
@@ -156,6 +165,11 @@ impl Tail {
     /// How it is doing.
     pub const fn state(&self) -> &State {
         &self.state
+    }
+
+    /// How far its lines are believed.
+    pub fn trust(&mut self, now: Instant) -> &Trust {
+        self.trust.look(now)
     }
 
     /// Bytes known to be there that weren't looked at.
@@ -189,20 +203,20 @@ impl Tail {
                     if overlong > 0 {
                         self.reports.push(Report::Overlong { lines: overlong, bytes: cut });
                     }
-                    return Some(Polled::Batch(self.batch(lines)));
+                    return Some(Polled::Batch(self.batch(lines, now)));
                 }
                 Ok(Step::Onward) => return Some(Polled::Busy),
                 Ok(Step::Skipped(bytes)) => {
                     self.reports.push(Report::Fragment { bytes });
-                    return Some(Polled::Batch(self.batch(Lines::default())));
+                    return Some(Polled::Batch(self.batch(Lines::default(), now)));
                 }
                 Ok(Step::Shortened(bytes)) => {
                     self.reports.push(Report::Truncated { unread: Some(bytes) });
-                    return Some(Polled::Batch(self.batch(Lines::default())));
+                    return Some(Polled::Batch(self.batch(Lines::default(), now)));
                 }
                 Ok(Step::Replaced(bytes)) => {
                     self.replaced(at, bytes, now);
-                    return Some(Polled::Batch(self.batch(Lines::default())));
+                    return Some(Polled::Batch(self.batch(Lines::default(), now)));
                 }
                 Ok(Step::End) if reader.copy => self.leave_one(at),
                 Ok(Step::End) => at += 1,
@@ -364,12 +378,13 @@ impl Tail {
         self.state = state;
     }
 
-    fn batch(&mut self, lines: Lines) -> Batch {
+    fn batch(&mut self, lines: Lines, now: Instant) -> Batch {
         self.moved = false;
         Batch {
             source: self.source,
             arrived: Timestamp::now(),
             lines,
+            trusted: self.trust.look(now).may_ban(),
             position: self.position(),
             reports: std::mem::take(&mut self.reports),
         }

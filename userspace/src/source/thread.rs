@@ -18,6 +18,8 @@ pub struct FileSource {
     pub path: PathBuf,
     /// Its longest line.
     pub cap: LineCap,
+    /// The admin trusts it, whoever may write to it.
+    pub trusted: bool,
     /// Where to go on, as last committed.
     pub stored: Option<Position>,
 }
@@ -54,13 +56,14 @@ pub fn spawn<C: Send + 'static>(
     source: FileSource,
     lane: Lane<C>,
 ) -> Result<SourceHandle<C>, SpawnError> {
-    let FileSource { id, path, cap, stored } = source;
+    let FileSource { id, path, cap, trusted, stored } = source;
     let failed = |source| SpawnError { path: path.clone(), source };
     let stopper = Stopper::new().map_err(failed)?;
     let status = Arc::clone(lane.status());
     let closer = lane.closer();
     let tail = Tail::new(id, path.clone(), cap, stored, Instant::now());
-    publish(&tail, &status);
+    let mut tail = if trusted { tail.trusted() } else { tail };
+    publish(&mut tail, &status);
     let watcher = Watcher::new(&path, stopper.clone());
     let thread = thread::Builder::new()
         .name(format!("source-{}", id.index()))
@@ -105,7 +108,7 @@ fn run<C>(mut tail: Tail, mut watcher: Watcher, lane: &Lane<C>) {
     let mut refused = None;
     loop {
         let polled = tail.poll(Instant::now());
-        publish(&tail, lane.status());
+        publish(&mut tail, lane.status());
         match polled {
             Polled::Batch(batch) => {
                 if lane.push(batch).is_err() {
@@ -132,7 +135,8 @@ fn run<C>(mut tail: Tail, mut watcher: Watcher, lane: &Lane<C>) {
     }
 }
 
-fn publish(tail: &Tail, status: &SourceStatus) {
+fn publish(tail: &mut Tail, status: &SourceStatus) {
+    status.set_trust(tail.trust(Instant::now()));
     status.set_state(tail.state());
     status.set_unread(tail.unread());
 }
@@ -149,8 +153,13 @@ mod tests {
 
     fn start(inbox: &Inbox<()>, path: &Path, stored: Option<Position>) -> SourceHandle<()> {
         let status = SourceStatus::new(path.display().to_string(), State::Waiting);
-        let source =
-            FileSource { id: SourceId::new(3), path: path.to_owned(), cap: LineCap::TEXT, stored };
+        let source = FileSource {
+            id: SourceId::new(3),
+            path: path.to_owned(),
+            cap: LineCap::TEXT,
+            trusted: true,
+            stored,
+        };
         spawn(source, inbox.lane(Arc::new(status))).unwrap()
     }
 

@@ -215,6 +215,7 @@ fn reason(why: Withheld) -> &'static str {
         Withheld::Rate => "ban.max_per_minute is used up; it waits its turn",
         Withheld::LiveSession => "an authenticated SSH session from it lives",
         Withheld::Front => "it carries many clients, of whom this may be any (fronts)",
+        Withheld::Untrusted => "people beside root can write to the log",
         Withheld::Observe => "mode is observe",
     }
 }

@@ -177,7 +177,7 @@ fn is_whole(target: Target) -> bool {
 
 /// Why no ban came, in words; what we don't know is shown as it is.
 fn withheld(why: &str) -> String {
-    const WORDS: [(Withheld, &str); 10] = [
+    const WORDS: [(Withheld, &str); 11] = [
         (Withheld::Allowed, "it is on the allow list"),
         (Withheld::Unproven, "the evidence could have been\nspoofed (unproven)"),
         (Withheld::Outbound, "our side opened the connection\n(outbound)"),
@@ -187,6 +187,7 @@ fn withheld(why: &str) -> String {
         (Withheld::Rate, "too many bans a minute; it queues\n(ban.max_per_minute)"),
         (Withheld::LiveSession, "somebody is logged in from there\n(live-session)"),
         (Withheld::Front, "it carries many clients (fronts)"),
+        (Withheld::Untrusted, "more people than root can write to that log\n(untrusted)"),
         (Withheld::Observe, "ravelin only observes (mode: observe)"),
     ];
     WORDS

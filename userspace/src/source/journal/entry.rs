@@ -14,10 +14,8 @@ use jiff::Timestamp;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 
-/// Users below this are the system's, as in login.defs.
-const LOGIN_USERS: u32 = 1_000;
-/// systemd's `DynamicUser=`.
-const DYNAMIC_USERS: std::ops::RangeInclusive<u32> = 61_184..=65_519;
+use super::super::trust::{DYNAMIC, PEOPLE};
+
 /// A program's name is no longer.
 const NAME: usize = 64;
 
@@ -90,7 +88,7 @@ impl<'e> Entry<'e> {
         if uid == 0 {
             return name;
         }
-        let is_systems = uid < LOGIN_USERS || DYNAMIC_USERS.contains(&uid);
+        let is_systems = uid < PEOPLE || DYNAMIC.contains(&uid);
         if is_systems && self.unit.word().is_some_and(|unit| bears_name_of(&name, &unit)) {
             return name;
         }
