@@ -7,6 +7,7 @@
 mod allow;
 mod announcer;
 mod desk;
+mod echoes;
 mod evidence;
 mod habit;
 mod health;

@@ -108,6 +108,12 @@ impl Sources {
         self.active.iter_mut().filter(|source| source.handle.is_some())
     }
 
+    /// How many of those that are read bring Suricata's alerts.
+    pub(super) fn of_suricata(&self) -> usize {
+        let formats = self.reading().map(|source| source.format);
+        formats.filter(|it| matches!(it, Format::SuricataEve | Format::SuricataFast)).count()
+    }
+
     /// Starts every source that `config` wants and that isn't read yet, at its committed position, and
     /// stops the others; what changed. When this returns, nothing that is written from now on is missed.
     pub(super) fn follow(
