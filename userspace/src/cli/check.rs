@@ -17,7 +17,7 @@ use crate::event::Timestamp;
 use crate::host;
 use crate::mail::{Relay, Webhook};
 use crate::rules::Packs;
-use crate::source::{self, Listen, Role, Trust};
+use crate::source::{self, Listen, Role, State, Trust};
 
 pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
     let mut findings = Findings::default();
@@ -226,7 +226,11 @@ fn is_the_daemons(config: &Config, name: &Path) -> bool {
         return false;
     };
     let name = name.to_string_lossy();
-    status.sources.iter().any(|source| source.name == name && source.listener.is_some())
+    status.sources.iter().any(|source| {
+        source.name == name
+            && source.listener.is_some()
+            && source.state == State::Reading.to_string()
+    })
 }
 
 fn interfaces(config: &Config, findings: &mut Findings) {

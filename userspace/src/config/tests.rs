@@ -272,35 +272,63 @@ fn mistakes_with_sockets_and_ports_are_said() {
         ("{format: journald, socket: /x}", "take out `socket`, or name the journal's folder"),
         ("{format: syslog, file: /x, type: stream}", "`type` belongs to `socket`; take it out"),
         ("{format: syslog, tcp: '[::]:514', group: adm}", "`group` belongs to `socket`"),
-        ("{format: syslog, socket: /x, from: [192.0.2.1]}", "who may write to a socket is said by `group`"),
+        (
+            "{format: syslog, socket: /x, from: [192.0.2.1]}",
+            "who may write to a socket is said by `group`",
+        ),
         ("{format: syslog, file: /x, from: [192.0.2.1]}", "`from` belongs to `udp` and `tcp`"),
-        ("{format: syslog, socket: /x, trusted: true}", "`trusted` belongs to `file`; a socket believes"),
+        (
+            "{format: syslog, socket: /x, trusted: true}",
+            "`trusted` belongs to `file`; a socket believes",
+        ),
         (
             "{format: suricata-eve, tcp: '192.0.2.1:514'}",
             "`tcp` takes the format syslog only, got suricata-eve; over the network let a syslogd bring it",
         ),
-        ("{format: syslog, socket: /x, type: dgram}", "sources.type: expected one of stream, datagram, got `dgram`"),
+        (
+            "{format: syslog, socket: /x, type: dgram}",
+            "sources.type: expected one of stream, datagram, got `dgram`",
+        ),
         (&long, "sources.socket: expected a path of at most 107 bytes for a socket, got"),
-        ("{format: syslog, socket: /x, group: ''}", "sources.group: expected a group's name or number, got ``"),
-        ("{format: syslog, udp: 514}", "sources.udp: expected an address of this host's and a port such as 192.0.2.1:514"),
+        (
+            "{format: syslog, socket: /x, group: ''}",
+            "sources.group: expected a group's name or number, got ``",
+        ),
+        (
+            "{format: syslog, udp: 514}",
+            "sources.udp: expected an address of this host's and a port such as 192.0.2.1:514",
+        ),
         ("{format: syslog, udp: '*:514'}", "0.0.0.0:514 for all of its addresses, got `*:514`"),
-        ("{format: syslog, tcp: 'log.example:514'}", "sources.tcp: expected an address of this host's"),
+        (
+            "{format: syslog, tcp: 'log.example:514'}",
+            "sources.tcp: expected an address of this host's",
+        ),
         ("{format: syslog, tcp: '192.0.2.1:0'}", "sources.tcp: expected an address of this host's"),
-        ("{format: syslog, udp: '[::]:514', from: []}", "sources.from: `from: []` lets nobody speak"),
-        ("{format: syslog, udp: '[::]:514', from: [web1]}", "sources.from: expected an address or prefix"),
+        (
+            "{format: syslog, udp: '[::]:514', from: []}",
+            "sources.from: `from: []` lets nobody speak",
+        ),
+        (
+            "{format: syslog, udp: '[::]:514', from: [web1]}",
+            "sources.from: expected an address or prefix",
+        ),
         (
             "{format: syslog, udp: '[::]:514', from: [0.0.0.0/0]}",
             "sources.from: expected those who send, at most a /8 (IPv6: /32): whoever is named here is \
              believed, got `0.0.0.0/0`",
         ),
-        ("{format: syslog, udp: '[::]:514', form: [192.0.2.1]}", "unknown key `form`; did you mean `from`?"),
+        (
+            "{format: syslog, udp: '[::]:514', form: [192.0.2.1]}",
+            "unknown key `form`; did you mean `from`?",
+        ),
     ] {
         let error = refused(&format!("sources: [{source}]"));
         assert!(error.starts_with("/etc/ravelin/ravelin.yaml:1:"), "{error}");
         assert!(error.contains(said), "{source}\n  gives  {error}\n  not    {said}");
         assert!(!error.contains('\n'), "{error}");
     }
-    let twice = "sources: [{format: syslog, socket: /x}, {format: syslog, socket: /x, type: stream}]";
+    let twice =
+        "sources: [{format: syslog, socket: /x}, {format: syslog, socket: /x, type: stream}]";
     assert!(refused(twice).contains("this source is named twice"));
 }
 
