@@ -191,6 +191,8 @@ pub struct UnknownFormat {
 pub enum Input {
     /// A file, followed through rotation.
     File(PathBuf),
+    /// Each file that matches a pattern such as `/var/log/nginx/*.access.log`.
+    Glob(PathBuf),
     /// The journal, by `journalctl`.
     Journal {
         /// Where its files lie; `None`: the host's own.
@@ -207,7 +209,7 @@ impl Input {
     /// `journald:DIRECTORY`, `udp:0.0.0.0:514`.
     pub fn name(&self) -> PathBuf {
         match self {
-            Self::File(path) => path.clone(),
+            Self::File(path) | Self::Glob(path) => path.clone(),
             Self::Socket(socket) => socket.path.clone(),
             Self::Port(port) => port.to_string().into(),
             Self::Journal { directory: None } => "journald".into(),

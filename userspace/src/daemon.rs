@@ -9,6 +9,7 @@ mod announcer;
 mod desk;
 mod echoes;
 mod evidence;
+mod globs;
 mod habit;
 mod health;
 mod lock;

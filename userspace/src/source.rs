@@ -11,6 +11,7 @@
 
 mod batch;
 mod discover;
+mod glob;
 mod inbox;
 mod journal;
 mod lines;
@@ -26,7 +27,10 @@ mod whole;
 use crate::config::Format;
 
 pub use self::batch::{Batch, Lines, Loss, Report};
-pub use self::discover::{Plan, Planned, Role, Warning, plan};
+pub use self::discover::{AUTH_LOGS, Plan, Planned, Role, Warning, plan};
+pub use self::glob::{
+    Choice, GlobHandle, MOST_FILES, Match, Matches, choose, is_glob, look, matches, spawn_glob,
+};
 pub use self::inbox::{CommandSender, Inbox, Lane, LaneClosed, Received, SendError};
 pub use self::journal::{JournalSource, journal_answers, spawn_journal};
 pub use self::lines::LineCap;

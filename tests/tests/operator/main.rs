@@ -6,6 +6,7 @@ mod allow;
 mod capacity;
 mod daemon;
 mod dispatched;
+mod files;
 mod panic;
 mod past;
 mod ports;

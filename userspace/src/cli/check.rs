@@ -1,5 +1,6 @@
 //! `ravelin check`: configuration, packs with their tests, and access to what they name.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::Done;
 use super::args::Check;
-use crate::config::{Config, Input};
+use crate::config::{Config, Input, SourceConfig};
 use crate::control::{self, Request, Response};
 use crate::daemon::{anybodys, untrusted};
 use crate::engine::run_pack_test;
@@ -17,7 +18,7 @@ use crate::event::Timestamp;
 use crate::host;
 use crate::mail::{Relay, Webhook};
 use crate::rules::Packs;
-use crate::source::{self, Listen, Role, State, Trust};
+use crate::source::{self, Listen, MOST_FILES, Plan, Planned, Role, State, Trust};
 
 pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
     let mut findings = Findings::default();
@@ -161,8 +162,12 @@ fn sources(config: &Config, findings: &mut Findings) {
     for planned in plan.sources.iter().filter(|planned| planned.role == Role::Read) {
         let path = match &planned.config.input {
             Input::File(path) => path,
-            Input::Journal { .. } => {
-                match source::journal_answers(&planned.config.input) {
+            Input::Glob(pattern) => {
+                read += matching(pattern, &planned.config, &plan, findings);
+                continue;
+            }
+            journal @ Input::Journal { .. } => {
+                match source::journal_answers(journal) {
                     Ok(()) => read += 1,
                     Err(error) => findings.error("sources", error),
                 }
@@ -181,11 +186,7 @@ fn sources(config: &Config, findings: &mut Findings) {
                 continue;
             }
         };
-        if !planned.config.trusted
-            && let Trust::Untrusted { why } = source::trust_in_file(path)
-        {
-            findings.warning("sources", untrusted(&path.display().to_string(), &why));
-        }
+        trust(path, &planned.config, findings);
         match File::open(path) {
             Ok(_) => read += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => findings.warning(
@@ -231,6 +232,45 @@ fn is_the_daemons(config: &Config, name: &Path) -> bool {
             && source.listener.is_some()
             && source.state == State::Reading.to_string()
     })
+}
+
+/// The files that match a pattern: how many can be read.
+fn matching(pattern: &Path, config: &SourceConfig, plan: &Plan, findings: &mut Findings) -> usize {
+    let found = source::look(pattern);
+    if let Some(refused) = found.refused {
+        findings
+            .error("sources", format!("{refused}: run as root, or give the daemon's user access"));
+    }
+    let named: Vec<_> = plan.sources.iter().map(Planned::name).collect();
+    let choice = source::choose(&found.files, &BTreeSet::new(), &named);
+    if choice.files.is_empty() {
+        let message = format!(
+            "no file matches {} now; each is read from its beginning as soon as it appears",
+            pattern.display()
+        );
+        findings.warning("sources", message);
+    }
+    if choice.excess > 0 {
+        let message = format!(
+            "{}: {} files match, and only the {MOST_FILES} that were written to last are read: narrow the \
+             pattern, or split it into several",
+            pattern.display(),
+            choice.files.len() + choice.excess
+        );
+        findings.error("sources", message);
+    }
+    for path in &choice.files {
+        trust(path, config, findings);
+    }
+    choice.files.len()
+}
+
+fn trust(path: &Path, config: &SourceConfig, findings: &mut Findings) {
+    if !config.trusted
+        && let Trust::Untrusted { why } = source::trust_in_file(path)
+    {
+        findings.warning("sources", untrusted(&path.display().to_string(), &why));
+    }
 }
 
 fn interfaces(config: &Config, findings: &mut Findings) {

@@ -349,6 +349,26 @@ fn hint(key: &str, known: &[&'static str]) -> String {
     }
 }
 
+/// Whether a path is a pattern, and one that can be followed.
+fn pattern(path: &Path) -> Option<Result<(), String>> {
+    let text = path.to_string_lossy();
+    if !text.contains(['*', '?', '[']) {
+        return None;
+    }
+    if text.contains("**") {
+        return Some(Err(format!(
+            "expected a pattern whose stars each take one folder or name, such as /srv/*/log/*.log, got `{text}`"
+        )));
+    }
+    let pattern = glob::Pattern::new(&text);
+    Some(pattern.map(drop).map_err(|error| {
+        format!(
+            "`{text}` is no pattern: {} at byte {}; a bracket as such is [[]",
+            error.msg, error.pos
+        )
+    }))
+}
+
 /// The folder for packs, where there is one: only a folder that is named must exist.
 fn installed_packs() -> Vec<PathBuf> {
     const FOLDER: &str = "/etc/ravelin/rules";

@@ -197,10 +197,9 @@ impl Pipeline {
             None => PacketStatus::default(),
         };
         let mail = self.parts.mail_health.borrow().stats;
-        let sources = &self.parts.sources;
-        let rows = sources.reading().map(|source| source.status.row());
-        let rows = rows.chain(sources.standby.iter().map(|status| status.row()));
+        let rows = self.parts.sources.rows();
         let sources = rows
+            .into_iter()
             .map(|row| SourceStatus {
                 name: row.name,
                 state: row.state,

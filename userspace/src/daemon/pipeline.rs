@@ -2,6 +2,7 @@
 //! store. It waits for nothing but work.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ravelin_common::DropEvent;
@@ -26,7 +27,7 @@ use crate::format::Undecodable;
 use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
 use crate::rules::ListWatch;
 use crate::seeded::HashMap;
-use crate::source::{Batch, Inbox, Loss, Position, Received, Report};
+use crate::source::{Batch, Inbox, Loss, Matches, Position, Received, Report};
 use crate::store::{self, Effect, Evidence};
 
 /// How often time itself is looked after: lapses, what waits for the rate, health.
@@ -45,6 +46,8 @@ pub(super) enum Command {
     Reload(Box<Fresh>, Answer),
     /// The network may have changed.
     Surroundings(Box<News>),
+    /// A pattern among the sources matches other files than before.
+    Found(PathBuf, Matches),
     /// Finish what was begun and end.
     Stop {
         /// For the mail.
@@ -182,6 +185,10 @@ impl Pipeline {
                         // As above.
                         drop(answer.send(Response::Reloaded { changes }));
                     }
+                }
+                Received::Command(Command::Found(pattern, matches)) => {
+                    let Self { parts, .. } = self;
+                    parts.sources.found(&pattern, matches, inbox, &parts.health);
                 }
                 Received::Command(Command::Stop { reason }) => {
                     self.finish(inbox);

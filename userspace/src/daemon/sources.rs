@@ -2,23 +2,24 @@
 //! pipeline knows of each.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::tz::TimeZone;
 
 use super::DaemonError;
+use super::globs::{Glob, Vanished};
 use super::habit::{Lag, Losses, Recognition, Silence};
 use super::health::Health;
 use super::pipeline::Command;
 use crate::config::{Config, Format, Input, SourceConfig};
 use crate::format::{Decoder, Selection};
 use crate::source::{
-    self, FileSource, Inbox, JournalSource, LineCap, Listen, ListenSource, Position, Role,
-    SourceHandle, SourceId, SourceStatus, SpawnError, State, Trust,
+    self, AUTH_LOGS, FileSource, Inbox, JournalSource, LineCap, Listen, ListenSource, Plan,
+    Position, Role, SourceHandle, SourceId, SourceStatus, SpawnError, State, StatusRow, Trust,
 };
-use crate::store::Reader;
+use crate::store::{Effect, Reader};
 
 /// Where each source, by name, was left.
 pub(super) type Positions = HashMap<String, Position>;
@@ -30,6 +31,12 @@ pub(super) struct Sources {
     pub(super) active: Vec<Active>,
     /// Not read, since another carries the same records.
     pub(super) standby: Vec<SourceStatus>,
+    pub(super) globs: Vec<Glob>,
+    /// Files that are named by themselves, or whose records another source has: no pattern reads them.
+    pub(super) named: Vec<PathBuf>,
+    pub(super) vanished: Vanished,
+    /// What is to be remembered of all this.
+    pub(super) effects: Vec<Effect>,
 }
 
 /// A source that is or was read.
@@ -40,6 +47,8 @@ pub(super) struct Active {
     input: Input,
     /// The admin trusts it, whoever may write to it.
     trusted: bool,
+    /// The pattern that it matches, where it isn't named by itself.
+    pub(super) pattern: Option<PathBuf>,
     /// For the mail.
     pub(super) format: Format,
     /// Of its lines.
@@ -69,6 +78,29 @@ impl Active {
     /// Whether its stamps are this host's own clock: then they aren't off, however old they are.
     pub(super) const fn keeps_our_time(&self) -> bool {
         matches!(self.input, Input::Journal { .. })
+    }
+
+    fn reads(&self, path: &Path) -> bool {
+        self.input.name() == path
+    }
+
+    pub(super) const fn is_read(&self) -> bool {
+        self.handle.is_some()
+    }
+
+    /// Reads no more of it; where it was left is kept.
+    pub(super) fn stop(&mut self, health: &Health) {
+        self.handle = None;
+        CODES.iter().for_each(|code| health.clear(code, &self.name));
+    }
+
+    fn is_wanted(&self, wanted: &SourceConfig) -> bool {
+        let same = match (&self.pattern, &wanted.input) {
+            (Some(pattern), Input::Glob(other)) => pattern == other,
+            (Some(_), _) | (_, Input::Glob(_)) => false,
+            (None, input) => self.input == *input,
+        };
+        same && wanted.format == self.format && wanted.trusted == self.trusted
     }
 }
 
@@ -130,6 +162,7 @@ impl Sources {
         for warning in warnings {
             health.note("sources", &warning, warning.clone());
         }
+        self.named = named(config.sources.as_deref().unwrap_or_default(), &plan);
         let mut wanted: Vec<SourceConfig> = Vec::new();
         self.standby.clear();
         for planned in plan.sources {
@@ -144,14 +177,9 @@ impl Sources {
 
         let mut changes = Vec::new();
         for source in self.active.iter_mut().filter(|source| source.handle.is_some()) {
-            let stays = wanted.iter().any(|wanted| {
-                wanted.input == source.input
-                    && wanted.format == source.format
-                    && wanted.trusted == source.trusted
-            });
-            if !stays {
-                source.handle = None;
-                CODES.iter().for_each(|code| health.clear(code, &source.name));
+            let named = source.pattern.is_some() && self.named.iter().any(|it| source.reads(it));
+            if named || !wanted.iter().any(|wanted| source.is_wanted(wanted)) {
+                source.stop(health);
                 changes.push(format!("source {} {} stopped", source.format, source.name));
             }
         }
@@ -162,18 +190,21 @@ impl Sources {
             }
             None => health.clear("proof-unknown", ""),
         }
+        let (globs, wanted): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|wanted| matches!(wanted.input, Input::Glob(_)));
         for wanted in wanted {
             let format = wanted.format;
             let name = wanted.input.name().to_string_lossy().into_owned();
             if self.reading().any(|source| source.name == name && source.format == format) {
                 continue;
             }
-            // The database may be a commit behind.
-            let known = self.active.iter().rev().find(|source| source.name == name);
-            let place = known.and_then(|source| source.place.clone());
-            let place = place.or_else(|| stored.remove(&name));
-            self.start(name.clone(), wanted, place, inbox)?;
+            let place = self.last_place(&name).or_else(|| stored.remove(&name));
+            self.start(name.clone(), wanted, None, place, inbox)?;
             changes.push(format!("source {format} {name} started"));
+        }
+        match self.follow_globs(globs, &mut stored, inbox, health, &mut changes) {
+            Ok(()) => health.clear("source-not-started", "a pattern's"),
+            Err(error) => health.degrade("source-not-started", "a pattern's", error.to_string()),
         }
         self.look_at_trust(health);
         Ok(changes)
@@ -199,30 +230,68 @@ impl Sources {
         }
     }
 
-    fn start(
+    /// Where a source of that name was left; the database may be a commit behind.
+    pub(super) fn last_place(&self, name: &str) -> Option<Position> {
+        let known = self.active.iter().find(|source| source.name == name);
+        known.and_then(|source| source.place.clone())
+    }
+
+    /// What `status` says of each.
+    pub(super) fn rows(&self) -> Vec<StatusRow> {
+        let is_idle = |glob: &&Glob| {
+            glob.is_refused()
+                || !self.reading().any(|it| it.pattern.as_ref() == Some(&glob.pattern()))
+        };
+        let read = self.reading().map(|source| source.status.row());
+        let globs = self.globs.iter().filter(is_idle).map(|glob| glob.status().row());
+        read.chain(globs).chain(self.standby.iter().map(SourceStatus::row)).collect()
+    }
+
+    /// Those that are read of a pattern.
+    pub(super) fn born_of(&self, pattern: &Path) -> impl Iterator<Item = &Active> {
+        self.reading().filter(move |source| source.pattern.as_deref() == Some(pattern))
+    }
+
+    pub(super) fn start(
         &mut self,
         name: String,
         config: SourceConfig,
+        pattern: Option<PathBuf>,
         stored: Option<Position>,
         inbox: &Inbox<Command>,
     ) -> Result<(), SpawnError> {
         let SourceConfig { format, input, trusted } = config;
-        let id = SourceId::new(u16::try_from(self.active.len()).unwrap_or(u16::MAX));
+        // A number is free once its source has ended: nothing of it is under way any more then.
+        let is_free =
+            |source: &Active| !source.is_read() && (source.name.is_empty() || source.name == name);
+        let at = self.active.iter().position(is_free).unwrap_or(self.active.len());
+        let id = SourceId::new(u16::try_from(at).unwrap_or(u16::MAX));
         let status = SourceStatus::new(name.clone(), State::Waiting);
         let status = match input {
-            Input::File(_) | Input::Journal { .. } => status,
             Input::Socket(_) | Input::Port(_) => status.listening(),
+            Input::File(_) | Input::Glob(_) | Input::Journal { .. } => status,
         };
         let status = Arc::new(status);
         let lane = inbox.lane(Arc::clone(&status));
         let cap = LineCap::of(format);
         let handle = match input.clone() {
-            Input::File(path) => {
-                source::spawn(FileSource { id, path, cap, trusted, stored }, lane)?
-            }
-            Input::Journal { directory } => {
-                source::spawn_journal(JournalSource { id, directory, stored }, lane)?
-            }
+            Input::File(path) => source::spawn(
+                FileSource {
+                    id,
+                    path,
+                    cap,
+                    trusted,
+                    vanishes: pattern.is_some(),
+                    stored: stored.clone(),
+                },
+                lane,
+            )?,
+            // Its files are started one by one.
+            Input::Glob(_) => return Ok(()),
+            Input::Journal { directory } => source::spawn_journal(
+                JournalSource { id, directory, stored: stored.clone() },
+                lane,
+            )?,
             Input::Socket(socket) => {
                 let at = Listen::Socket(socket);
                 source::spawn_listener(ListenSource { id, name: name.clone(), at, format }, lane)?
@@ -232,24 +301,43 @@ impl Sources {
                 source::spawn_listener(ListenSource { id, name: name.clone(), at, format }, lane)?
             }
         };
-        self.active.push(Active {
+        let started = Active {
             name,
             input,
             trusted,
+            pattern,
             format,
             decoder: Decoder::new(Selection::Only(format), TimeZone::system()),
             status,
             caught_up: false,
-            place: None,
+            place: stored,
             skewed: false,
             lag: Lag::default(),
             losses: Losses::default(),
             silence: Silence::new(Instant::now()),
             recognition: Recognition::default(),
             handle: Some(handle),
-        });
+        };
+        match self.active.get_mut(at) {
+            Some(slot) => *slot = started,
+            None => self.active.push(started),
+        }
         Ok(())
     }
+}
+
+/// The files that no pattern reads: they are named by themselves, be it that another source has their records.
+fn named(configured: &[SourceConfig], plan: &Plan) -> Vec<PathBuf> {
+    let planned = plan.sources.iter().map(|planned| &planned.config);
+    let mut named = Vec::new();
+    for source in configured.iter().chain(planned) {
+        match &source.input {
+            Input::File(path) => named.push(path.clone()),
+            Input::Journal { directory: None } => named.extend(AUTH_LOGS.map(PathBuf::from)),
+            Input::Glob(_) | Input::Journal { .. } | Input::Socket(_) | Input::Port(_) => {}
+        }
+    }
+    named
 }
 
 /// What an untrusted log means, and what mends it.

@@ -96,6 +96,8 @@ impl Pipeline {
         let Self { parts, .. } = self;
         let health = &parts.health;
         parts.sources.look_at_trust(health);
+        parts.sources.leave_vanished(health);
+        parts.store.push(std::mem::take(&mut parts.sources.effects));
         for source in parts.sources.reading_mut() {
             let name = source.name.as_str();
             let (taken, unread) = source.status.progress();

@@ -83,6 +83,11 @@ pub enum Report {
     },
     /// The file that was being read when we stopped is nowhere any more.
     Missing,
+    /// What rotation packed can't be unpacked to its end.
+    Damaged {
+        /// Why, in one line.
+        error: String,
+    },
     /// A line without an end was left behind by a rotation or begun before our position; it wasn't
     /// delivered, for a part of a line can blame the wrong address.
     Fragment {
@@ -125,7 +130,9 @@ impl Report {
     /// What it says about loss; anything but [`Loss::None`] deserves an alert.
     pub const fn loss(&self) -> Loss {
         match *self {
-            Self::Truncated { unread: None } | Self::Missing => Loss::Possible,
+            Self::Truncated { unread: None } | Self::Missing | Self::Damaged { .. } => {
+                Loss::Possible
+            }
             Self::Truncated { unread: Some(bytes @ 1..) } | Self::Fragment { bytes } => {
                 Loss::Bytes(bytes)
             }
@@ -156,6 +163,9 @@ impl fmt::Display for Report {
             }
             Self::Missing => {
                 f.write_str("the file read last is gone with what was unread in it, if anything")
+            }
+            Self::Damaged { error } => {
+                write!(f, "what rotation packed of it can't be read on: {error}")
             }
             Self::Fragment { bytes } => write!(f, "a line without end, {bytes} bytes, was dropped"),
             Self::Overlong { lines, bytes } => {

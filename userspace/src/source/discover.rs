@@ -8,6 +8,10 @@ use std::time::SystemTime;
 
 use crate::config::{Format, Input, SourceConfig};
 
+/// Files that a syslogd beside journald fills out of the journal.
+pub const AUTH_LOGS: [&str; 4] =
+    ["/var/log/auth.log", "/var/log/secure", "/var/log/syslog", "/var/log/messages"];
+
 /// What is to be read, and what there is to say about it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Plan {
@@ -136,9 +140,7 @@ fn is_same(source: &SourceConfig, other: &SourceConfig) -> bool {
 
 /// Whether it is a file that a syslogd beside journald fills out of the journal.
 fn is_auth_log(log: &Path) -> bool {
-    const LOGS: [&str; 4] =
-        ["/var/log/auth.log", "/var/log/secure", "/var/log/syslog", "/var/log/messages"];
-    LOGS.iter().any(|known| log == Path::new(known))
+    AUTH_LOGS.iter().any(|known| log == Path::new(known))
 }
 
 /// Without symbolic links, where it exists.

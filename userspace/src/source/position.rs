@@ -24,6 +24,11 @@ pub enum Position {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<i64>,
     },
+    /// A pattern: which files match was seen; those that appear later are read from their beginning.
+    Glob {
+        /// When, in nanoseconds since the epoch; what was written to a file before isn't new.
+        since: i64,
+    },
     /// The journal.
     Journal {
         /// Of the last entry that was read; `None`: there was none yet, all are to be read.

@@ -6,6 +6,7 @@
 //! nothing more. An old one is left when it has been quiet for [`LINGER`] and its writer has begun with
 //! a newer one.
 
+mod archive;
 mod reader;
 mod resume;
 mod rotation;
@@ -21,8 +22,9 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 pub(super) use self::reader::FileKey;
-use self::reader::{Reader, Step, modified};
-pub(super) use self::siblings::parent;
+pub(super) use self::reader::modified;
+use self::reader::{Reader, Step};
+pub(super) use self::siblings::{is_archive, origins, parent};
 use self::siblings::{open, siblings};
 use super::batch::{Batch, Lines, Report};
 use super::lines::LineCap;
@@ -73,6 +75,10 @@ pub struct Tail {
     reports: Vec<Report>,
     /// The position changed without lines.
     moved: bool,
+    /// The name may go for good, and what had it is left then.
+    vanishes: bool,
+    /// Since when nothing has the path.
+    absent: Option<Instant>,
 }
 
 /// Where a file without a position is entered.
@@ -99,11 +105,15 @@ impl Tail {
     ) -> Self {
         let start = match stored {
             Some(Position::File { .. }) => Start::Known,
-            Some(Position::Journal { .. } | Position::Socket) | None => Start::Unseen,
+            Some(Position::Glob { .. } | Position::Journal { .. } | Position::Socket) | None => {
+                Start::Unseen
+            }
         };
         let (stored, left, since) = match stored {
             Some(Position::File { files, left, since }) => (Some(files), left, since),
-            Some(Position::Journal { .. } | Position::Socket) | None => (None, Vec::new(), None),
+            Some(Position::Glob { .. } | Position::Journal { .. } | Position::Socket) | None => {
+                (None, Vec::new(), None)
+            }
         };
         let stored = stored.filter(|files| !files.is_empty());
         let mut tail = Self {
@@ -120,6 +130,8 @@ impl Tail {
             failing: None,
             reports: Vec::new(),
             moved: false,
+            vanishes: false,
+            absent: None,
         };
         if tail.resume(now) {
             tail.look(now);
@@ -133,9 +145,16 @@ impl Tail {
         self
     }
 
+    /// The name may go for good: a minute after it has, what had it is left, so that whatever has the name
+    /// next is another log, to be read from its beginning.
+    pub fn vanishing(mut self) -> Self {
+        self.vanishes = true;
+        self
+    }
+
     /// Reads on: one batch of lines, or whatever else there is to do.
     pub fn poll(&mut self, now: Instant) -> Polled {
-        if self.resume(now) {
+        if self.resume(now) || self.give_up(now) {
             for _ in 0..TURNS {
                 if let Some(polled) = self.read(now) {
                     return polled;
@@ -218,6 +237,11 @@ impl Tail {
                     self.replaced(at, bytes, now);
                     return Some(Polled::Batch(self.batch(Lines::default(), now)));
                 }
+                Ok(Step::Broken(error)) => {
+                    self.reports.push(Report::Damaged { error });
+                    self.leave_one(at);
+                    return Some(Polled::Batch(self.batch(Lines::default(), now)));
+                }
                 Ok(Step::End) if reader.copy => self.leave_one(at),
                 Ok(Step::End) => at += 1,
                 // NFS: what is open is no use any more, and has to be found anew.
@@ -257,6 +281,9 @@ impl Tail {
             self.reports.push(Report::Fragment { bytes: reader.undelivered() });
         }
         self.remember(reader.position());
+        if self.readers.is_empty() {
+            self.since = Some(reader.position().modified);
+        }
         self.moved = true;
     }
 
@@ -298,6 +325,12 @@ impl Tail {
         };
         let (successors, _) = self.successors(None, since, now);
         let any = !successors.is_empty();
+        if !any && !self.readers.is_empty() && self.has_vanished(now) {
+            self.since = Some(since);
+            while !self.readers.is_empty() {
+                self.leave_one(0);
+            }
+        }
         if any {
             self.reports.push(Report::Rotated);
             self.readers.extend(successors);
@@ -307,8 +340,34 @@ impl Tail {
         any
     }
 
+    /// Whether the name has been gone for so long that it won't come back, and nobody writes to what had it.
+    fn has_vanished(&mut self, now: Instant) -> bool {
+        let absent = *self.absent.get_or_insert(now);
+        let lingers = |since: Instant| now.saturating_duration_since(since) < LINGER;
+        self.vanishes
+            && !lingers(absent)
+            && !self.readers.iter().any(|old| lingers(old.quiet_since))
+    }
+
+    /// What was being read has gone for good while nobody looked; whether that is so.
+    fn give_up(&mut self, now: Instant) -> bool {
+        let waits = self.stored.is_some() && self.state == State::Waiting;
+        if !waits || !self.has_vanished(now) {
+            return false;
+        }
+        let stored = self.stored.take().unwrap_or_default();
+        if stored.iter().any(|position| position.offset > 0) {
+            self.reports.push(Report::Missing);
+        }
+        self.since = stored.last().map(|last| last.modified);
+        stored.into_iter().for_each(|position| self.remember(position));
+        self.moved = true;
+        true
+    }
+
     fn look_at_path(&mut self, now: Instant) -> io::Result<bool> {
         let metadata = fs::metadata(&self.path)?;
+        self.absent = None;
         if let Some(last) = self.readers.back_mut()
             && last.key() == FileKey::of(&metadata)
         {

@@ -20,6 +20,8 @@ pub struct FileSource {
     pub cap: LineCap,
     /// The admin trusts it, whoever may write to it.
     pub trusted: bool,
+    /// Its name may go for good, see [`Tail::vanishing`].
+    pub vanishes: bool,
     /// Where to go on, as last committed.
     pub stored: Option<Position>,
 }
@@ -56,13 +58,14 @@ pub fn spawn<C: Send + 'static>(
     source: FileSource,
     lane: Lane<C>,
 ) -> Result<SourceHandle<C>, SpawnError> {
-    let FileSource { id, path, cap, trusted, stored } = source;
+    let FileSource { id, path, cap, trusted, vanishes, stored } = source;
     let failed = |source| SpawnError { path: path.clone(), source };
     let stopper = Stopper::new().map_err(failed)?;
     let status = Arc::clone(lane.status());
     let closer = lane.closer();
     let tail = Tail::new(id, path.clone(), cap, stored, Instant::now());
-    let mut tail = if trusted { tail.trusted() } else { tail };
+    let tail = if trusted { tail.trusted() } else { tail };
+    let mut tail = if vanishes { tail.vanishing() } else { tail };
     publish(&mut tail, &status);
     let watcher = Watcher::new(&path, stopper.clone());
     let thread = thread::Builder::new()
@@ -158,6 +161,7 @@ mod tests {
             path: path.to_owned(),
             cap: LineCap::TEXT,
             trusted: true,
+            vanishes: false,
             stored,
         };
         spawn(source, inbox.lane(Arc::new(status))).unwrap()

@@ -29,6 +29,9 @@ const FILE: WatchMask = WatchMask::MODIFY.union(WatchMask::ATTRIB).union(WatchMa
 const DIRECTORY: WatchMask =
     WatchMask::CREATE.union(WatchMask::MOVED_TO).union(WatchMask::ATTRIB).union(WatchMask::ONLYDIR);
 
+/// What matters of a folder whose names matter.
+const NAMES: WatchMask = DIRECTORY.union(WatchMask::DELETE).union(WatchMask::MOVED_FROM);
+
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Woken {
@@ -44,7 +47,7 @@ pub(super) enum Woken {
 #[derive(Clone, Debug)]
 pub(super) struct Stopper(Arc<OwnedFd>);
 
-/// Watches one log and its directory.
+/// Watches one log and its directory, or folders.
 #[derive(Debug)]
 pub(super) struct Watcher {
     inotify: Option<Inotify>,
@@ -52,6 +55,8 @@ pub(super) struct Watcher {
     log: PathBuf,
     /// The files that were open at the last [`Watcher::watch`].
     keys: Vec<FileKey>,
+    /// The folders that were wanted at the last [`Watcher::watch_folders`].
+    folders: Vec<PathBuf>,
     watched: HashSet<WatchDescriptor>,
     /// Time to make sure that what is watched still is what should be.
     stale: bool,
@@ -89,6 +94,7 @@ impl Watcher {
             stop,
             log: log.to_owned(),
             keys: Vec::new(),
+            folders: Vec::new(),
             watched: HashSet::new(),
             stale: true,
             refused,
@@ -104,7 +110,9 @@ impl Watcher {
     /// Watches these open files, and the directories that the log's name and its target lie in.
     /// Whether a watch was added: then look again before waiting, for what happened before it.
     pub(super) fn watch(&mut self, files: impl Iterator<Item = (FileKey, RawFd)>) -> bool {
-        let Some(inotify) = &self.inotify else { return false };
+        if self.inotify.is_none() {
+            return false;
+        }
         let (keys, fds): (Vec<_>, Vec<_>) = files.unzip();
         if keys == self.keys && !self.stale {
             return false;
@@ -112,14 +120,33 @@ impl Watcher {
         self.keys = keys;
         self.stale = false;
         self.refused = None;
-        let mut watches = inotify.watches();
-        let mut watched = HashSet::new();
         // By descriptor, since the name may be another file's by now.
         let files = fds.into_iter().map(|fd| (PathBuf::from(format!("/proc/self/fd/{fd}")), FILE));
         let target = fs::canonicalize(&self.log).ok();
         let logs = [Some(&self.log), target.as_ref()].into_iter().flatten();
         let directories = logs.map(|log| (parent(log).to_owned(), DIRECTORY));
-        for (path, mask) in files.chain(directories) {
+        let wanted: Vec<_> = files.chain(directories).collect();
+        self.want(wanted)
+    }
+
+    /// Watches these folders, for names that come and go. Whether a watch was added, as with
+    /// [`Watcher::watch`].
+    pub(super) fn watch_folders(&mut self, folders: Vec<PathBuf>) -> bool {
+        if self.inotify.is_none() || folders == self.folders && !self.stale {
+            return false;
+        }
+        self.folders.clone_from(&folders);
+        self.stale = false;
+        self.refused = None;
+        self.want(folders.into_iter().map(|folder| (folder, NAMES)).collect())
+    }
+
+    /// Watches these and nothing else; whether one is new.
+    fn want(&mut self, wanted: Vec<(PathBuf, WatchMask)>) -> bool {
+        let Some(inotify) = &self.inotify else { return false };
+        let mut watches = inotify.watches();
+        let mut watched = HashSet::new();
+        for (path, mask) in wanted {
             // What is watched already gives the same descriptor again.
             match watches.add(path, mask) {
                 Ok(watch) => drop(watched.insert(watch)),

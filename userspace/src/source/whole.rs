@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use memchr::memchr;
 
 pub use self::packed::Progress;
+pub(super) use self::packed::unpacked;
 use super::lines::{LineCap, kept};
 
 /// Bytes read at once: few enough that they are still in the second-level cache when they are looked at.
@@ -192,7 +193,7 @@ impl WholeLines {
                         self.ended = true;
                         return Ok(0);
                     };
-                    *closed = Input::Open(packed::unpacked(input, self.progress.clone())?);
+                    *closed = Input::Open(unpacked(input, self.progress.clone())?);
                     continue;
                 }
             };

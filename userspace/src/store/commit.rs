@@ -63,6 +63,9 @@ impl Writing<'_> {
     fn write(&mut self, effect: &Effect) -> rusqlite::Result<()> {
         match effect {
             Effect::Position(position) => self.position(position),
+            Effect::Forgotten { source } => {
+                self.execute("DELETE FROM positions WHERE source = ?1", [source])
+            }
             Effect::Banned { order, evidence } => {
                 self.ban(order)?;
                 self.offence(order)?;

@@ -9,6 +9,11 @@ use crate::event::{BanOrder, Origin, Target, Timestamp, Withheld};
 pub enum Effect {
     /// A source has been read up to here.
     Position(Position),
+    /// A source is gone for good, and where it was left doesn't matter any more.
+    Forgotten {
+        /// Its name.
+        source: String,
+    },
     /// A ban was made or renewed; counters of an existing one stay.
     Banned {
         /// The decision.
@@ -187,6 +192,7 @@ impl Effect {
     pub(super) fn weight(&self) -> usize {
         let text = match self {
             Self::Position(position) => position.source.len() + position.place.len(),
+            Self::Forgotten { source } => source.len(),
             Self::Banned { order, evidence } | Self::Late { order, evidence } => {
                 order.reason.len() + evidence.weight()
             }

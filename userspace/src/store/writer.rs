@@ -193,6 +193,10 @@ impl Queue {
                 self.positions.insert(position.source.clone(), position);
                 return;
             }
+            Effect::Forgotten { source } => {
+                self.positions.remove(&source);
+                Some(Effect::Forgotten { source })
+            }
             effect if self.weight < Self::ESSENCE => Some(effect),
             effect if self.weight < Self::FULL => essence(effect),
             _ => None,
@@ -237,6 +241,7 @@ fn essence(effect: Effect) -> Option<Effect> {
             Some(Effect::Banned { order, evidence: Evidence::default() })
         }
         Effect::Position(_)
+        | Effect::Forgotten { .. }
         | Effect::Unbanned { .. }
         | Effect::Lapsed { .. }
         | Effect::Allowed(_)

@@ -11,7 +11,7 @@ use super::super::error::ConfigError;
 use super::super::listen::{SocketKind, SyslogPort, Transport, UnixSocket};
 use super::super::raw::Text;
 use super::super::{Format, Input};
-use super::{Check, prefix, word};
+use super::{Check, pattern, prefix, word};
 
 /// The longest path of a socket: `sun_path` less its NUL (unix(7)).
 const LONGEST_PATH: usize = 107;
@@ -87,7 +87,12 @@ impl Check<'_> {
                            others send to, `socket`, `udp` or `tcp`";
             return Err(self.incomplete(at, "sources", problem));
         };
-        self.read("sources.file", file, |text| self.path(text)).map(Input::File)
+        let file = self.read("sources.file", file, |text| self.path(text))?;
+        match pattern(&file) {
+            None => Ok(Input::File(file)),
+            Some(Ok(())) => Ok(Input::Glob(file)),
+            Some(Err(problem)) => Err(self.incomplete(at, "sources.file", &problem)),
+        }
     }
 
     fn socket(

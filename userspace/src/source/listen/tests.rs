@@ -273,6 +273,7 @@ fn a_flood_in_one_source_delays_no_other() {
         path: log.clone(),
         cap: LineCap::TEXT,
         trusted: true,
+        vanishes: false,
         stored: None,
     };
     let quiet = super::super::spawn(file, inbox.lane(Arc::new(status))).unwrap();

@@ -36,6 +36,10 @@ enum Op {
         copy: bool,
     },
     Delete,
+    /// As rotation packs: the file is the same, its time too, only its name and content look different.
+    Pack {
+        number: usize,
+    },
     Poll,
     Drain,
     Stop {
@@ -53,6 +57,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => any::<bool>().prop_map(|create| Op::Rotate { create }),
         2 => any::<bool>().prop_map(|copy| Op::CopyTruncate { copy }),
         1 => Just(Op::Delete),
+        2 => (1..=KEPT).prop_map(|number| Op::Pack { number }),
         4 => Just(Op::Poll),
         4 => Just(Op::Drain),
         2 => any::<bool>().prop_map(|commit| Op::Stop { commit }),
@@ -120,7 +125,13 @@ impl World {
     }
 
     fn path(&self, number: usize) -> PathBuf {
-        self.dir.path().join(if number == 0 { "log".to_owned() } else { format!("log.{number}") })
+        let plain = if number == 0 { "log".to_owned() } else { format!("log.{number}") };
+        let packed = self.dir.path().join(format!("{plain}.gz"));
+        if packed.exists() { packed } else { self.dir.path().join(plain) }
+    }
+
+    fn is_packed(&self, number: usize) -> bool {
+        self.path(number).extension().is_some_and(|extension| extension == "gz")
     }
 
     fn key(&self, number: usize) -> Option<FileKey> {
@@ -235,7 +246,13 @@ impl World {
         self.remove(KEPT);
         for number in (1..KEPT).rev() {
             if self.path(number).exists() {
-                fs::rename(self.path(number), self.path(number + 1)).unwrap();
+                let to = self.dir.path().join(format!("log.{}", number + 1));
+                let to = if self.is_packed(number) {
+                    to.with_extension(format!("{}.gz", number + 1))
+                } else {
+                    to
+                };
+                fs::rename(self.path(number), to).unwrap();
             }
         }
     }
@@ -264,8 +281,25 @@ impl World {
         self.touch(&file);
     }
 
+    fn pack(&mut self, number: usize) {
+        let Some(key) = self.key(number).filter(|_| !self.is_packed(number)) else { return };
+        let plain = self.path(number);
+        let content = fs::read(&plain).unwrap();
+        let modified = fs::metadata(&plain).unwrap().modified().unwrap();
+        let packed = self.dir.path().join(format!("log.{number}.gz"));
+        let file = tests::pack(&packed, &content);
+        file.set_modified(modified).unwrap();
+        fs::remove_file(plain).unwrap();
+        // Whoever has it open reads the plain one to its end.
+        let content = self.files[&key].clone();
+        let packed = Content { begun: None, copy: true, ..content };
+        self.files.insert(FileKey::of(&file.metadata().unwrap()), packed);
+        self.held.push(file);
+    }
+
     fn write_old(&mut self) {
-        let Some(key) = self.key(1).filter(|key| !self.files[key].copy) else { return };
+        let is_plain = !self.is_packed(1);
+        let Some(key) = self.key(1).filter(|key| is_plain && !self.files[key].copy) else { return };
         self.write(1, 20);
         // Its writer has been quiet for too long, or is seen by nobody.
         if self.position(key).is_none() {
@@ -369,6 +403,7 @@ impl World {
             }
             Op::CopyTruncate { copy } => self.copytruncate(copy),
             Op::Delete => self.remove(0),
+            Op::Pack { number } => self.pack(number),
             Op::Poll => drop(self.poll()),
             Op::Drain => {
                 self.drain();

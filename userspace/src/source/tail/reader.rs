@@ -17,11 +17,12 @@ use rustix::buffer::spare_capacity;
 use super::super::batch::Lines;
 use super::super::lines::{LineCap, kept, split};
 use super::super::position::{FilePosition, Head};
+use super::archive::Archive;
 
 /// Bytes read at once: a batch is at most this, or one line where that is longer.
-const CHUNK: usize = 64 << 10;
+pub(super) const CHUNK: usize = 64 << 10;
 /// Lines in one batch.
-const LINES: usize = 1000;
+pub(super) const LINES: usize = 1000;
 /// How far back the beginning of an unfinished line is sought when a file is entered at its end.
 const BACK: u64 = 1 << 20;
 
@@ -44,7 +45,7 @@ impl FileKey {
 }
 
 /// Time of last modification, in nanoseconds since the epoch.
-pub(super) fn modified(metadata: &Metadata) -> i64 {
+pub(in super::super) fn modified(metadata: &Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
 }
 
@@ -64,6 +65,8 @@ pub(super) enum Step {
     /// The file's beginning is another: emptied, perhaps written anew. So many bytes that were known
     /// to be there unread are gone.
     Replaced(u64),
+    /// An archive that can't be unpacked any further, in one line; there is nothing after it.
+    Broken(String),
 }
 
 /// How the bytes at the offset are to be read.
@@ -99,6 +102,8 @@ pub(super) struct Reader {
     looked_at: u64,
     /// The look at which there was nothing more.
     ended: Option<Look>,
+    /// It is packed.
+    pub(super) archive: Option<Archive>,
     /// A copy that a rotation made: it doesn't grow, so its end is its end.
     pub(super) copy: bool,
     /// Since when it has given nothing.
@@ -119,6 +124,7 @@ impl Reader {
             modified: modified(&metadata),
             looked_at: 0,
             ended: None,
+            archive: None,
             copy: false,
             quiet_since: now,
         })
@@ -186,6 +192,14 @@ impl Reader {
         self.last.modified
     }
 
+    /// The first bytes of what is in this file now.
+    pub(super) fn beginning(&self) -> io::Result<Head> {
+        match self.archive {
+            Some(_) => Ok(self.head),
+            None => Head::read(&self.file, Head::MOST as u64),
+        }
+    }
+
     /// Whether `other` begins with what is in this file.
     pub(super) fn is_beginning_of(&self, other: &Self) -> io::Result<bool> {
         Head::read(&self.file, self.last.size)?.matches(&other.file)
@@ -200,6 +214,9 @@ impl Reader {
 
     /// Reads on. `Err` leaves everything as it was.
     pub(super) fn step(&mut self, cap: LineCap) -> io::Result<Step> {
+        if self.archive.is_some() {
+            return Ok(self.unpack(cap));
+        }
         let metadata = self.file.metadata()?;
         let look = Look { size: metadata.len(), modified: modified(&metadata) };
         if self.ended == Some(look) {
@@ -302,9 +319,20 @@ impl Reader {
         Step::Shortened(lost)
     }
 
-    fn advance(&mut self, bytes: &[u8]) {
+    pub(super) fn advance(&mut self, bytes: &[u8]) {
+        self.advance_over(bytes, bytes.len() as u64);
+    }
+
+    /// Past a line that begins with `bytes` and is so long.
+    pub(super) fn advance_over(&mut self, bytes: &[u8], length: u64) {
         self.head.extend(bytes);
-        self.offset += bytes.len() as u64;
+        self.offset += length;
+    }
+
+    /// So many bytes after the offset are known to be there and weren't looked at.
+    pub(super) const fn knows_of(&mut self, bytes: u64) {
+        self.last.size = self.offset.saturating_add(bytes);
+        self.looked_at = self.offset;
     }
 
     /// Sets the offset, to a place that may lie inside a line.

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Instant;
 
+use super::archive;
 use super::reader::{FileKey, Reader, modified};
+use super::rotation::there;
 use super::siblings::{Sibling, open, siblings};
 use super::{FilePosition, Report, State, Tail};
 
@@ -47,6 +49,7 @@ impl Tail {
                     size: metadata.len(),
                     modified: modified(&metadata),
                     rotated: false,
+                    packed: false,
                 })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -56,19 +59,26 @@ impl Tail {
         let mut readers = VecDeque::new();
         let mut reports = Vec::new();
         for (at, position) in stored.iter().enumerate() {
-            let same = |file: &&Sibling| file.key == FileKey::at(position);
+            let same = |file: &&Sibling| !file.packed && file.key == FileKey::at(position);
             if let Some(file) = candidates.iter().find(same)
-                && let Ok(file) = open(&file.path)
+                && let Some(file) = there(file.open())?
                 && position.head.matches(&file)?
             {
                 readers.push_back(Reader::resume(file, position, now)?);
                 continue;
             }
-            let copies = candidates.iter().filter(|file| file.rotated);
+            let copies = candidates.iter().filter(|file| file.rotated || file.packed);
             let copies = copies.chain(here.iter().filter(|_| position.head.is_full()));
             if let Some(mut copy) = self.copy(&copies.collect::<Vec<_>>(), position, now) {
                 copy.copy = here.as_ref().is_none_or(|here| here.key != copy.key());
                 readers.push_back(copy);
+                continue;
+            }
+            if position.offset == 0
+                && let Some(packed) =
+                    self.packed_unread(&candidates, (position, stored), &readers, now)
+            {
+                readers.push_back(packed);
                 continue;
             }
             // A later file is read only when the earlier ones have nothing more.
@@ -93,10 +103,36 @@ impl Tail {
         Ok(true)
     }
 
+    /// A file of which nothing had been read, packed since: told by when it was last written to.
+    fn packed_unread(
+        &self,
+        candidates: &[Sibling],
+        (position, stored): (&FilePosition, &[FilePosition]),
+        readers: &VecDeque<Reader>,
+        now: Instant,
+    ) -> Option<Reader> {
+        let is_anothers = |file: &Sibling| {
+            readers.iter().any(|reader| reader.key() == file.key)
+                || stored.iter().filter(|other| other.offset > 0).any(|other| {
+                    let begins = |opened| archive::begins_with(other.head, &opened);
+                    file.open().and_then(begins).unwrap_or(false)
+                })
+        };
+        // Oldest first.
+        candidates
+            .iter()
+            .filter(|file| {
+                file.packed
+                    && file.is_successor(position.modified.saturating_sub(1))
+                    && !is_anothers(file)
+            })
+            .find_map(|file| self.successor(file, now).ok().flatten())
+    }
+
     /// Of a file of which nothing had been read, its own beginning can't tell whether it was emptied
     /// since; copies beside it that it doesn't begin like can.
     fn emptied_before_read(&mut self, position: &FilePosition, now: Instant) {
-        let (copies, _) = self.successors(Some(FileKey::at(position)), position.modified, now);
+        let (copies, all) = self.successors(Some(FileKey::at(position)), position.modified, now);
         let Some(last) = self.readers.back().filter(|last| last.key() == FileKey::at(position))
         else {
             return;
@@ -106,6 +142,6 @@ impl Tail {
         if !saved.is_empty() {
             self.reports.push(Report::Truncated { unread: Some(0) });
         }
-        self.insert_copies(self.readers.len() - 1, saved);
+        self.insert_copies(self.readers.len() - 1, saved, all);
     }
 }

@@ -5,9 +5,26 @@ use std::fs::File;
 use std::io;
 use std::time::Instant;
 
+use super::super::position::Head;
+use super::archive;
 use super::reader::{FileKey, Reader};
-use super::siblings::{Sibling, open, siblings};
+use super::siblings::{Sibling, siblings};
 use super::{FilePosition, OPEN, Report, Start, Tail};
+
+/// How often the folder is listed before a rotation that goes on is let be.
+const ATTEMPTS: usize = 4;
+
+/// What was listed, if it can be opened.
+///
+/// # Errors
+///
+/// `NotFound` where it has another name by now: a rotation is under way, and all is to be looked at again.
+pub(super) fn there(opened: io::Result<File>) -> io::Result<Option<File>> {
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+        opened => Ok(opened.ok()),
+    }
+}
 
 impl Tail {
     /// The file at `at` was emptied: what was in it may survive in a copy (logrotate's copytruncate).
@@ -16,7 +33,8 @@ impl Tail {
         let was = reader.position();
         reader.rewind();
         let found = siblings(&self.path).unwrap_or_default();
-        let found: Vec<_> = found.iter().filter(|sibling| sibling.rotated).collect();
+        let found: Vec<_> =
+            found.iter().filter(|sibling| sibling.rotated || sibling.packed).collect();
         let copy = self.copy(&found, &was, now);
         let known = usize::from(copy.is_some());
         if let Some(copy) = copy {
@@ -24,10 +42,10 @@ impl Tail {
             self.readers.insert(at, copy);
         }
         // It may have been emptied more than once.
-        let copies = self.successors(Some(FileKey::at(&was)), was.modified, now).0;
+        let (copies, all) = self.successors(Some(FileKey::at(&was)), was.modified, now);
         let unread = if known + copies.len() > 0 { 0 } else { unread };
         self.reports.push(Report::Truncated { unread: Some(unread) });
-        self.insert_copies(at + known, copies);
+        self.insert_copies(at + known, copies, all);
     }
 
     /// The newest of `candidates` that holds what `position` had read, opened there.
@@ -43,9 +61,16 @@ impl Tail {
         candidates
             .iter()
             .rev()
-            .filter(|sibling| sibling.size >= position.offset && !self.reads(sibling.key))
+            .filter(|sibling| sibling.packed || sibling.size >= position.offset)
+            .filter(|sibling| !self.reads(sibling.key))
             .find_map(|sibling| {
-                let file = open(&sibling.path).ok()?;
+                let file = sibling.open().ok()?;
+                if sibling.packed {
+                    let same = archive::begins_with(position.head, &file).ok()?;
+                    return same
+                        .then(|| Reader::unpacking(file, Some(position), now).ok())
+                        .flatten();
+                }
                 if !position.head.matches(&file).ok()? {
                     return None;
                 }
@@ -85,25 +110,48 @@ impl Tail {
         since: i64,
         now: Instant,
     ) -> (Vec<Reader>, bool) {
-        let mut found = Vec::new();
+        for _ in 1..ATTEMPTS {
+            if let Ok(found) = self.try_successors(current, since, now, false) {
+                return found;
+            }
+        }
+        self.try_successors(current, since, now, true).unwrap_or_default()
+    }
+
+    /// The same; an error where a rotation came in between, unless that is `tolerated`.
+    fn try_successors(
+        &self,
+        current: Option<FileKey>,
+        since: i64,
+        now: Instant,
+        tolerated: bool,
+    ) -> io::Result<(Vec<Reader>, bool)> {
+        let mut found: Vec<Reader> = Vec::new();
         for sibling in siblings(&self.path).unwrap_or_default() {
             let ours = Some(sibling.key) == current || self.reads(sibling.key);
             if ours || !sibling.is_successor(since) {
                 continue;
             }
             if found.len() == OPEN {
-                return (found, false);
+                return Ok((found, false));
             }
-            if let Ok(Some(reader)) = self.successor(&sibling, now) {
-                found.push(reader);
+            match self.successor(&sibling, now) {
+                Ok(reader) => found.extend(reader),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !tolerated => {
+                    return Err(error);
+                }
+                Err(_) => {}
             }
         }
-        (found, true)
+        Ok((found, true))
     }
 
     /// Opens a successor; `None` where it is, under another name, what was read already.
-    fn successor(&self, sibling: &Sibling, now: Instant) -> io::Result<Option<Reader>> {
-        let file = open(&sibling.path)?;
+    pub(super) fn successor(&self, sibling: &Sibling, now: Instant) -> io::Result<Option<Reader>> {
+        let file = sibling.open()?;
+        if sibling.packed {
+            return self.packed_successor(file, sibling.key, now);
+        }
         let read = self.readers.iter().map(Reader::position).chain(self.left.iter().copied());
         for known in read.filter(|known| known.offset > 0) {
             if known.head.matches(&file)? {
@@ -115,8 +163,35 @@ impl Tail {
         Reader::at_beginning(file, now).map(Some)
     }
 
-    /// Reads these copies before the file at `at`, of which they were made.
-    pub(super) fn insert_copies(&mut self, at: usize, copies: Vec<Reader>) {
+    /// The same of what is packed by now. What was left may have had more than was read of it.
+    fn packed_successor(
+        &self,
+        file: File,
+        key: FileKey,
+        now: Instant,
+    ) -> io::Result<Option<Reader>> {
+        for open in &self.readers {
+            // What is in it now, which may not be what was read of it.
+            let head = open.beginning()?;
+            if head != Head::EMPTY && archive::begins_with(head, &file)? {
+                return Ok(None);
+            }
+        }
+        for left in self.left.iter().rev().filter(|left| left.offset > 0) {
+            if archive::begins_with(left.head, &file)? {
+                let whole = FileKey::at(left) == key;
+                return (!whole).then(|| Reader::unpacking(file, Some(left), now)).transpose();
+            }
+        }
+        Reader::unpacking(file, None, now).map(Some)
+    }
+
+    /// Reads these copies before the file at `at`, of which they were made and nothing is read yet. Where
+    /// they aren't all, it has to be found anew behind the others.
+    pub(super) fn insert_copies(&mut self, at: usize, copies: Vec<Reader>, all: bool) {
+        if !all && at + 1 == self.readers.len() {
+            self.readers.pop_back();
+        }
         for mut copy in copies.into_iter().rev() {
             copy.copy = true;
             self.readers.insert(at, copy);

@@ -12,6 +12,9 @@ use rustix::fs::OFlags;
 
 use super::reader::{FileKey, modified};
 
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+
 /// A regular file beside the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Sibling {
@@ -21,12 +24,30 @@ pub(super) struct Sibling {
     pub(super) modified: i64,
     /// Its name is one that rotation gives.
     pub(super) rotated: bool,
+    /// Its name is one that rotation gives and packs.
+    pub(super) packed: bool,
 }
 
 impl Sibling {
     /// Whether it had the log's name, and was written to after `since`.
     pub(super) const fn is_successor(&self, since: i64) -> bool {
-        self.rotated && self.modified > since && self.size > 0
+        (self.rotated || self.packed) && self.size > 0 && self.is_written_after(since)
+    }
+
+    /// Some packers keep only the second.
+    const fn is_written_after(&self, since: i64) -> bool {
+        let coarse = self.packed && self.modified % SECOND == 0;
+        self.modified > since
+            || coarse && self.modified >= since.saturating_sub(since.rem_euclid(SECOND))
+    }
+
+    /// Opens it; `NotFound` where another file has its name by now.
+    pub(super) fn open(&self) -> io::Result<File> {
+        let file = open(&self.path)?;
+        match FileKey::of(&file.metadata()?) == self.key {
+            true => Ok(file),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 }
 
@@ -56,9 +77,15 @@ pub(super) fn siblings(log: &Path) -> io::Result<Vec<Sibling>> {
                 size: metadata.size(),
                 modified: modified(&metadata),
                 rotated: is_rotation_of(&entry.file_name(), base),
+                packed: unpacked_name(&entry.file_name())
+                    .is_some_and(|name| is_rotation_of(name, base)),
             });
         }
     }
+    // What is being packed is still there as it was.
+    let plain: BTreeSet<PathBuf> =
+        found.iter().filter(|file| file.rotated).map(|file| file.path.clone()).collect();
+    found.retain(|file| !file.packed || !plain.contains(&file.path.with_extension("")));
     found.sort_by(|a, b| (a.modified, &b.path).cmp(&(b.modified, &a.path)));
     Ok(found)
 }
@@ -112,6 +139,34 @@ fn is_serial(text: &[u8]) -> bool {
     }
 }
 
+/// What a file was called before it was packed in a way that can be unpacked.
+fn unpacked_name(name: &OsStr) -> Option<&OsStr> {
+    let name = name.as_bytes();
+    PACKED[..3].iter().find_map(|ending| name.strip_suffix(*ending)).map(OsStr::from_bytes)
+}
+
+/// Endings that compression gives; of these, Ravelin reads the first three.
+const PACKED: [&[u8]; 6] = [b".gz", b".zst", b".xz", b".bz2", b".lz4", b".zip"];
+
+/// Whether a file is packed, by its name.
+pub(in super::super) fn is_archive(name: &OsStr) -> bool {
+    PACKED.iter().any(|ending| name.as_bytes().ends_with(ending))
+}
+
+/// The names that something called `name` may be a rotation of, see [`is_rotation_of`].
+pub(in super::super) fn origins(name: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let old = name.strip_suffix(b".old").map(<[u8]>::to_vec);
+    let starts = (1..name.len()).filter(|&from| b".-_".contains(&name[from]));
+    let serials = starts.flat_map(move |from| {
+        // Where the name ends, or its extension begins.
+        let dot = name.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > from);
+        let ends = dot.into_iter().chain([name.len()]);
+        ends.filter(move |&to| is_serial(&name[from..to]))
+            .map(move |to| [&name[..from], &name[to..]].concat())
+    });
+    old.into_iter().chain(serials)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +189,8 @@ mod tests {
             ("secure", "secure2", false),
         ] {
             assert_eq!(is_rotation_of(name.as_ref(), base.as_ref()), rotated, "{name} of {base}");
+            let found = origins(name.as_bytes()).any(|origin| origin == base.as_bytes());
+            assert_eq!(found, rotated, "{name} of {base}");
         }
     }
 

@@ -19,6 +19,7 @@ struct Bench {
     stamp: SystemTime,
     cap: LineCap,
     committed: Option<Position>,
+    vanishes: bool,
 }
 
 impl Bench {
@@ -30,6 +31,7 @@ impl Bench {
             stamp: SystemTime::now() - Duration::from_secs(3600),
             cap: LineCap::new(300),
             committed: None,
+            vanishes: false,
         }
     }
 
@@ -52,6 +54,15 @@ impl Bench {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
+    /// Packs a file as rotation does: its time is kept, its name becomes longer.
+    fn pack(&self, name: &str, ending: &str) {
+        let content = fs::read(self.path(name)).unwrap();
+        let modified = fs::metadata(self.path(name)).unwrap().modified().unwrap();
+        let file = pack(&self.path(&format!("{name}.{ending}")), &content);
+        file.set_modified(modified).unwrap();
+        fs::remove_file(self.path(name)).unwrap();
+    }
+
     fn copytruncate(&mut self, to: Option<&str>) {
         if let Some(to) = to {
             fs::copy(self.path("log"), self.path(to)).unwrap();
@@ -67,7 +78,8 @@ impl Bench {
     fn start(&mut self) -> &mut Self {
         let log = self.path("log");
         let stored = self.committed.as_ref().map(|position| position.to_string().parse().unwrap());
-        self.tail = Some(Tail::new(SourceId::new(0), log, self.cap, stored, self.now));
+        let tail = Tail::new(SourceId::new(0), log, self.cap, stored, self.now);
+        self.tail = Some(if self.vanishes { tail.vanishing() } else { tail });
         self
     }
 
@@ -105,6 +117,27 @@ impl Bench {
     fn open_files(&self) -> usize {
         self.tail.as_ref().unwrap().readers.len()
     }
+}
+
+/// What is packed in the way that the name says.
+pub(super) fn pack(path: &Path, content: &[u8]) -> File {
+    let packed = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("gz") => {
+            let mut packer = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+            packer.write_all(content).unwrap();
+            packer.finish().unwrap()
+        }
+        Some("zst") => zstd::encode_all(content, 3).unwrap(),
+        Some("xz") => {
+            let options = lzma_rust2::XzOptions::with_preset(1);
+            let mut packer = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+            packer.write_all(content).unwrap();
+            packer.finish().unwrap()
+        }
+        other => panic!("no packer makes {other:?}"),
+    };
+    fs::write(path, packed).unwrap();
+    OpenOptions::new().write(true).open(path).unwrap()
 }
 
 #[test]
@@ -624,4 +657,233 @@ fn lag_is_what_is_unread() {
     assert_eq!(bench.tail.as_ref().unwrap().unread(), 2000);
     bench.drain();
     assert_eq!(bench.tail.as_ref().unwrap().unread(), 0);
+}
+
+#[test]
+fn what_has_vanished_for_good_is_left_and_the_next_of_its_name_is_another_log() {
+    let mut bench = Bench::new();
+    bench.vanishes = true;
+    bench.start();
+    bench.write("log", "1\n");
+    assert_eq!(bench.lines(), ["1"]);
+    // A name that is gone for a moment is a rotation.
+    bench.wait(LINGER * 10);
+    bench.rename("log", "elsewhere");
+    assert_eq!(bench.lines(), [""; 0]);
+    bench.write("elsewhere", "2\n");
+    bench.wait(LINGER / 2);
+    assert_eq!(bench.lines(), ["2"]);
+    bench.wait(LINGER / 2);
+    assert_eq!((bench.lines().len(), bench.open_files()), (0, 1), "its writer still lives");
+    bench.wait(LINGER);
+    assert_eq!((bench.lines().len(), bench.open_files()), (0, 0));
+    assert!(matches!(&bench.committed, Some(Position::File { files, .. }) if files.is_empty()));
+    bench.write("log", "3\n");
+    assert_eq!(bench.drain(), (vec!["3".to_owned()], vec![Report::Appeared]));
+}
+
+#[test]
+fn what_vanished_while_we_were_away_is_given_up_and_told() {
+    for read in [true, false] {
+        let mut bench = Bench::new();
+        bench.vanishes = true;
+        bench.write("log", if read { "0\n" } else { "" });
+        bench.start().drain();
+        bench.stop();
+        fs::remove_file(bench.path("log")).unwrap();
+        bench.start();
+        assert_eq!(bench.drain().1, []);
+        bench.wait(LINGER);
+        assert_eq!(bench.drain().1, if read { vec![Report::Missing] } else { vec![] });
+        bench.write("log", "1\n");
+        assert_eq!(bench.lines(), ["1"]);
+    }
+}
+
+#[test]
+fn what_was_packed_meanwhile_is_read_on_where_it_was_left() {
+    for ending in ["gz", "zst", "xz"] {
+        let mut bench = Bench::new();
+        bench.write("log.2", "never ours\n");
+        bench.pack("log.2", "gz");
+        bench.write("log", "0\n");
+        bench.start();
+        bench.write("log", "1, read\n2, ");
+        assert_eq!(bench.lines(), ["1, read"]);
+        bench.stop();
+        // Many batches, one line over the cap, and a beginning of one.
+        let text: String = (0..3000).map(|number| format!("line {number}\r\n")).collect();
+        bench.write("log", format!("begun\n{}\n{text}half", "x".repeat(200_000)));
+        bench.rename("log", "log.1");
+        bench.pack("log.1", ending);
+        bench.write("log", "new\n");
+        let mut lines = Vec::new();
+        let mut reports = Vec::new();
+        // It is stopped after each batch.
+        for _ in 0..20 {
+            let tail = bench.start().tail.as_mut().unwrap();
+            let batch = loop {
+                match tail.poll(Instant::now()) {
+                    Polled::Batch(batch) => break Some(batch),
+                    Polled::Busy => {}
+                    Polled::Idle => break None,
+                }
+            };
+            let Some(batch) = batch else { continue };
+            lines.extend(batch.lines.iter().map(|line| String::from_utf8(line.to_vec()).unwrap()));
+            reports.extend(batch.reports);
+            bench.committed = Some(batch.position);
+        }
+        assert_eq!(lines.len(), 3003, "{ending}: {reports:?}");
+        assert_eq!((&*lines[0], lines[1].len()), ("2, begun", 300), "{ending}");
+        assert_eq!((&*lines[3001], &*lines[3002]), ("line 2999", "new"), "{ending}");
+        assert!(reports.contains(&Report::Overlong { lines: 1, bytes: 199_700 }), "{reports:?}");
+        assert!(reports.contains(&Report::Fragment { bytes: 4 }), "{reports:?}");
+        assert!(!reports.contains(&Report::Missing), "{reports:?}");
+        bench.write("log", "newer\n");
+        assert_eq!(bench.start().lines(), ["newer"]);
+    }
+}
+
+#[test]
+fn several_that_were_packed_are_read_in_their_order() {
+    for (away, read) in [(true, true), (true, false), (false, true)] {
+        let mut bench = Bench::new();
+        bench.write("log", if read { "0\n" } else { "" });
+        bench.start().drain();
+        if away {
+            bench.stop();
+        }
+        let mut expected = Vec::new();
+        for rotation in 1..=20 {
+            bench.write("log", format!("{rotation}\n"));
+            expected.push(rotation.to_string());
+            let old = format!("log-{rotation:08}");
+            bench.rename("log", &old);
+            bench.pack(&old, "gz");
+        }
+        bench.write("log", "now\n");
+        expected.push("now".to_owned());
+        if away {
+            bench.start();
+        }
+        let (lines, reports) = bench.drain();
+        assert_eq!(lines, expected, "away: {away}, read: {read}, {reports:?}");
+        assert!(!reports.contains(&Report::Missing), "{reports:?}");
+        assert!(bench.open_files() <= OPEN, "{} files are open", bench.open_files());
+    }
+}
+
+#[test]
+fn what_is_being_packed_is_read_once() {
+    let mut bench = Bench::new();
+    bench.write("log", "0\n");
+    bench.start().drain();
+    bench.stop();
+    bench.write("log", "1\n");
+    bench.rename("log", "log.2");
+    bench.write("log", "2\n");
+    bench.rename("log", "log.1");
+    for name in ["log.1", "log.2"] {
+        let content = fs::read(bench.path(name)).unwrap();
+        pack(&bench.path(&format!("{name}.gz")), &content).set_len(20).unwrap();
+    }
+    bench.write("log", "3\n");
+    assert_eq!(
+        bench.start().drain(),
+        (vec!["1".into(), "2".into(), "3".into()], vec![Report::Rotated])
+    );
+}
+
+#[test]
+fn a_copy_that_was_packed_makes_good_what_was_emptied() {
+    for away in [true, false] {
+        let mut bench = Bench::new();
+        bench.write("log", "0\n");
+        bench.start().drain();
+        if away {
+            bench.stop();
+        }
+        bench.write("log", "1\n2\n");
+        bench.copytruncate(Some("log.1"));
+        bench.pack("log.1", "zst");
+        bench.write("log", "3, longer than what was there before\n");
+        if away {
+            bench.start();
+        }
+        let (lines, reports) = bench.drain();
+        assert_eq!(lines, ["1", "2", "3, longer than what was there before"], "away: {away}");
+        assert!(reports.iter().all(|report| report.loss() == Loss::None), "{reports:?}");
+    }
+}
+
+#[test]
+fn an_archive_that_is_cut_short_is_told_and_what_it_has_is_read() {
+    let mut bench = Bench::new();
+    bench.write("log", "0\n");
+    bench.start().drain();
+    bench.stop();
+    let noise =
+        |n: u32| format!("{:08x}{:08x}\n", n.wrapping_mul(2_654_435_761), n.wrapping_mul(40_503));
+    bench.write("log", (0..30_000).map(noise).collect::<String>());
+    bench.rename("log", "log.1");
+    bench.pack("log.1", "gz");
+    let archive = OpenOptions::new().write(true).open(bench.path("log.1.gz")).unwrap();
+    archive.set_len(archive.metadata().unwrap().len() / 2).unwrap();
+    bench.write("log", "new\n");
+    let (lines, reports) = bench.start().drain();
+    assert!(lines.len() > 5_000 && lines.last().unwrap() == "new", "{}", lines.len());
+    let told = |report: &Report| matches!(report, Report::Damaged { error } if error.contains("cut short"));
+    assert!(reports.iter().any(told), "{reports:?}");
+    assert!(reports.iter().any(|report| report.loss() != Loss::None));
+    assert_eq!(bench.drain(), (vec![], vec![]), "said once");
+}
+
+#[test]
+fn what_becomes_a_directory_is_an_error_until_it_is_a_file_again() {
+    let mut bench = Bench::new();
+    bench.start();
+    bench.write("log", "1\n");
+    assert_eq!(bench.lines(), ["1"]);
+    bench.rename("log", "log.1");
+    fs::create_dir(bench.path("log")).unwrap();
+    bench.write("log.1", "2\n");
+    let (lines, reports) = bench.drain();
+    assert_eq!(lines, ["2"], "what is open goes on being read");
+    assert_eq!(reports, [Report::Failed { error: "expected a file, got a directory".to_owned() }]);
+    bench.stop();
+    bench.write("log.1", "3\n");
+    bench.start();
+    assert!(
+        matches!(bench.tail.as_ref().unwrap().state(), State::Failed(_)),
+        "after a restart too"
+    );
+    fs::remove_dir(bench.path("log")).unwrap();
+    bench.write("log", "4\n");
+    let (lines, reports) = bench.drain();
+    assert_eq!(lines, ["3", "4"]);
+    assert!(reports.contains(&Report::Recovered), "{reports:?}");
+}
+
+#[test]
+fn bytes_of_all_kinds_come_as_they_are() {
+    let mut bench = Bench::new();
+    bench.start();
+    let text = b"a\0b\r\n\xff\xfe\xc3\n\r\n\n\rc\r\r\nd\xe2\x82";
+    bench.write("log", text);
+    let mut lines = Vec::new();
+    let mut drain = |bench: &mut Bench| {
+        while let Polled::Batch(batch) = bench.tail.as_mut().unwrap().poll(bench.now) {
+            lines.extend(batch.lines.iter().map(<[u8]>::to_vec));
+            bench.committed = Some(batch.position);
+        }
+    };
+    drain(&mut bench);
+    bench.stop();
+    bench.start();
+    // The rest of a character that was begun.
+    bench.write("log", b"\xac\n");
+    drain(&mut bench);
+    let expected: [&[u8]; 6] = [b"a\0b", b"\xff\xfe\xc3", b"", b"", b"\rc\r", b"d\xe2\x82\xac"];
+    assert_eq!(lines, expected);
 }

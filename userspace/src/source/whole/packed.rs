@@ -94,7 +94,7 @@ impl<R: Read> Read for Watched<R> {
 /// # Errors
 ///
 /// Where its first bytes can't be read, or the decoder has no memory.
-pub(super) fn unpacked(
+pub(in super::super) fn unpacked(
     input: Box<dyn Read + Send>,
     progress: Progress,
 ) -> io::Result<Box<dyn Read + Send>> {

@@ -1,0 +1,163 @@
+//! Log files that come and go while the daemon runs.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+
+use ravelin_tests::netns::Pair;
+
+use super::{CLIENT, Daemon, failed_login};
+
+/// Writes to a log that may not be there yet.
+fn write(daemon: &Daemon, name: &str, lines: impl IntoIterator<Item = String>) {
+    let mut file = OpenOptions::new().append(true).create(true).open(daemon.path(name)).unwrap();
+    for line in lines {
+        writeln!(file, "{line}").unwrap();
+    }
+}
+
+/// The sources that `status` shows by the end of their names: state and lines.
+fn sources(daemon: &Daemon) -> Vec<(String, String, u64)> {
+    let status = daemon.status();
+    let rows = status["sources"].as_array().unwrap();
+    let folder = format!("{}/", daemon.path("").display());
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    rows.iter()
+        .map(|row| {
+            let name = text(&row["name"]).replace(folder.trim_end_matches('/'), "");
+            (
+                name.trim_start_matches('/').to_owned(),
+                text(&row["state"]),
+                row["lines"].as_u64().unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn are(daemon: &Daemon, expected: &[(&str, &str, u64)]) -> bool {
+    let mut now = sources(daemon);
+    now.sort();
+    let now = now.iter().map(|(name, state, lines)| (&**name, &**state, *lines));
+    now.eq(expected.iter().copied())
+}
+
+fn positions(daemon: &Daemon) -> Vec<String> {
+    let reader = ravelin::store::Reader::open(&daemon.path("state")).unwrap();
+    reader.positions().unwrap().into_iter().map(|position| position.source).collect()
+}
+
+fn guesses(from: u32, count: u32) -> impl Iterator<Item = String> {
+    (from..from + count).map(|pid| failed_login(pid, "root"))
+}
+
+/// A daemon that reads `logs/*.log`, and `logs/named.log` by itself.
+fn following(pair: &Pair) -> Daemon {
+    let mut daemon = Daemon::configured(&pair.server, "");
+    let logs = daemon.path("logs");
+    fs::create_dir(&logs).unwrap();
+    let logs = logs.display();
+    daemon.configure(&format!(
+        "sources: [{{format: syslog, file: {logs}/named.log}}, {{format: syslog, file: {logs}/*.log}}]\n"
+    ));
+    write(&daemon, "logs/named.log", guesses(1, 1));
+    daemon.restart();
+    daemon
+}
+
+#[test]
+fn files_of_a_pattern_are_read_as_they_appear_each_once_and_where_they_were_left() {
+    let pair = Pair::new();
+    let mut daemon = following(&pair);
+    let pattern = "logs/*.log";
+    // What is named is read by its name; of the pattern there is nothing yet.
+    assert!(are(&daemon, &[(pattern, "waiting", 0), ("logs/named.log", "reading", 0)]));
+    let check = daemon.cli(&["check"]);
+    assert!(check.out.contains("no file matches") && check.code == 0, "{check:?}");
+
+    // One that appears is read from its beginning.
+    write(&daemon, "logs/a.log", guesses(100, 3));
+    write(&daemon, "logs/named.log", guesses(2, 1));
+    daemon.wait_until("it is read", || {
+        are(&daemon, &[("logs/a.log", "reading", 3), ("logs/named.log", "reading", 1)])
+    });
+    // What rotation makes of it isn't another log.
+    fs::rename(daemon.path("logs/a.log"), daemon.path("logs/a.log.1")).unwrap();
+    fs::rename(daemon.path("logs/a.log.1"), daemon.path("logs/a-20240131.log")).unwrap();
+    write(&daemon, "logs/a-20240131.log", guesses(200, 1));
+    write(&daemon, "logs/a.log", guesses(300, 1));
+    daemon.wait_until("both are read", || {
+        are(&daemon, &[("logs/a.log", "reading", 5), ("logs/named.log", "reading", 1)])
+    });
+    daemon.wait_until("that is on disk", || positions(&daemon).len() == 3);
+    daemon.wait_until("it bans", || {
+        daemon.banned() == [format!("{CLIENT}/32")] || {
+            write(&daemon, "logs/a.log", guesses(1_000, 1));
+            false
+        }
+    });
+    daemon.cli(&["unban", CLIENT]).done();
+
+    // While it is dead: one goes on, one appears.
+    let lines = |daemon: &Daemon| sources(daemon)[0].2;
+    let before = lines(&daemon);
+    daemon.wait_until("all is on disk", || {
+        let size = fs::metadata(daemon.path("logs/a.log")).unwrap().len();
+        let reader = ravelin::store::Reader::open(&daemon.path("state")).unwrap();
+        let place = reader.positions().unwrap().into_iter();
+        place
+            .filter(|it| it.source.ends_with("/a.log"))
+            .any(|it| it.place.contains(&format!("\"offset\":{size}")))
+    });
+    assert!(before > 0);
+    daemon.kill();
+    write(&daemon, "logs/a.log", guesses(400, 2));
+    write(&daemon, "logs/b.log", guesses(500, 4));
+    daemon.restart();
+    daemon.wait_until("they are read", || {
+        are(
+            &daemon,
+            &[
+                ("logs/a.log", "reading", 2),
+                ("logs/b.log", "reading", 4),
+                ("logs/named.log", "reading", 0),
+            ],
+        )
+    });
+
+    // A reload that names one hands it over, where it was left.
+    let logs = daemon.path("logs");
+    let logs = logs.display();
+    daemon.configure(&format!(
+        "sources: [{{format: syslog, file: {logs}/b.log}}, {{format: syslog, file: {logs}/*.log}}]\n"
+    ));
+    daemon.cli(&["reload"]).done();
+    write(&daemon, "logs/b.log", guesses(600, 1));
+    daemon.wait_until("it is read on", || {
+        are(
+            &daemon,
+            &[
+                ("logs/a.log", "reading", 2),
+                ("logs/b.log", "reading", 1),
+                ("logs/named.log", "reading", 0),
+            ],
+        )
+    });
+}
+
+#[test]
+fn more_files_than_are_read_are_said_and_the_latest_are() {
+    let pair = Pair::new();
+    let daemon = following(&pair);
+    for number in 0..ravelin::source::MOST_FILES + 3 {
+        write(&daemon, &format!("logs/{number:03}.log"), []);
+    }
+    let told = || daemon.health().contains(&"source-excess".to_owned());
+    daemon.wait_until("it is told", || told());
+    assert_eq!(daemon.status()["state"], "degraded");
+    daemon.wait_until("all there is room for are read", || {
+        sources(&daemon).len() == ravelin::source::MOST_FILES + 1
+    });
+    for number in 0..3 {
+        fs::remove_file(daemon.path(&format!("logs/{number:03}.log"))).unwrap();
+    }
+    daemon.wait_until("it is over", || !told());
+}
