@@ -6,6 +6,7 @@ mod check;
 mod duration;
 mod error;
 mod last_good;
+mod listen;
 mod nearest;
 mod raw;
 mod relay;
@@ -23,6 +24,7 @@ use ipnet::IpNet;
 pub use self::duration::{DurationError, Shown, parse_duration};
 pub use self::error::{ConfigError, Place};
 pub use self::last_good::{LastGoodError, Loaded, load, load_or_last_good};
+pub use self::listen::{SocketKind, SyslogPort, Transport, UnixSocket};
 pub use self::nearest::nearest;
 pub use self::urgency::Urgency;
 
@@ -198,13 +200,20 @@ pub enum Input {
         /// Where its files lie; `None`: the host's own.
         directory: Option<PathBuf>,
     },
+    /// A UNIX socket that others write to.
+    Socket(UnixSocket),
+    /// A port that syslog comes to over the network.
+    Port(SyslogPort),
 }
 
 impl Input {
-    /// The source's name in output and database: the file's path, `journald`, `journald:DIRECTORY`.
+    /// The source's name in output and database: the path of a file or socket, `journald`,
+    /// `journald:DIRECTORY`, `udp:0.0.0.0:514`.
     pub fn name(&self) -> PathBuf {
         match self {
             Self::File(path) | Self::Glob(path) => path.clone(),
+            Self::Socket(socket) => socket.path.clone(),
+            Self::Port(port) => port.to_string().into(),
             Self::Journal { directory: None } => "journald".into(),
             Self::Journal { directory: Some(directory) } => {
                 format!("journald:{}", directory.display()).into()

@@ -7,6 +7,7 @@
 mod allow;
 mod announcer;
 mod desk;
+mod echoes;
 mod evidence;
 mod globs;
 mod habit;
@@ -41,7 +42,7 @@ pub use self::network::of as network_of;
 use self::pipeline::{Command, Enforcement, Parts, Pipeline};
 use self::reload::{Job, Reloader};
 use self::sources::Sources;
-pub(crate) use self::sources::untrusted;
+pub(crate) use self::sources::{anybodys, untrusted};
 use self::surroundings::Surroundings;
 use crate::blocklist::{self, Blocklist, BlocklistError, Options as BlocklistOptions, Pinned};
 use crate::config::{self, Config, ConfigError, Loaded, Mode, XdpMode};

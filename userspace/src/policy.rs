@@ -47,7 +47,7 @@ pub use self::record::Past;
 use self::record::{Asked, Record};
 pub use self::sessions::Confirm;
 use self::sessions::{News, Sessions};
-use crate::config::{BanConfig, Config, Mode};
+use crate::config::{BanConfig, Config, Input, Mode};
 use crate::correlator::Fired;
 use crate::event::{
     Alert, BanOrder, Event, Offence, Origin, Target, Timestamp, Ttl, Verdict, Withheld, canonical,
@@ -92,11 +92,12 @@ pub struct Policy {
 impl Policy {
     /// One without a past.
     pub fn new(config: &Config, network: &Network, proof: SuricataProof) -> Self {
+        let configured = Configured::of(config, network);
         Self {
             mode: config.mode,
-            allow: AllowList::new(&config.allow, network, []),
+            allow: configured.allow_list([]),
             by_hand: BTreeMap::new(),
-            configured: Configured::of(config, network),
+            configured,
             home: Home::new(&config.home, network),
             fronts: Fronts::new(&config.fronts, config.ban.ipv6_prefix),
             on_link: network.on_link.clone(),
@@ -131,8 +132,8 @@ impl Policy {
     }
 
     fn apply(&mut self) {
-        let Configured { allow, home, network } = &self.configured;
-        self.allow = AllowList::new(allow, network, self.by_hand.keys().copied());
+        let Configured { home, network, .. } = &self.configured;
+        self.allow = self.configured.allow_list(self.by_hand.keys().copied());
         self.home = Home::new(home, network);
         self.on_link.clone_from(&network.on_link);
     }
@@ -501,13 +502,32 @@ impl Policy {
 #[derive(Debug)]
 struct Configured {
     allow: Vec<IpNet>,
+    /// Who sends us syslog: a ban would silence him.
+    senders: Vec<IpAddr>,
     home: Vec<IpNet>,
     network: Network,
 }
 
 impl Configured {
     fn of(config: &Config, network: &Network) -> Self {
-        Self { allow: config.allow.clone(), home: config.home.clone(), network: network.clone() }
+        let ports = config.sources.iter().flatten().filter_map(|source| match &source.input {
+            Input::Port(port) => Some(port),
+            _ => None,
+        });
+        // A whole network that may send isn't somebody whom we talk to.
+        let senders = ports
+            .flat_map(|port| &port.from)
+            .filter(|net| net.prefix_len() == net.max_prefix_len());
+        Self {
+            allow: config.allow.clone(),
+            senders: senders.map(IpNet::addr).collect(),
+            home: config.home.clone(),
+            network: network.clone(),
+        }
+    }
+
+    fn allow_list(&self, by_hand: impl IntoIterator<Item = Target>) -> AllowList {
+        AllowList::new(&self.allow, &self.senders, &self.network, by_hand)
     }
 }
 

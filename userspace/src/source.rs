@@ -1,4 +1,4 @@
-//! Where lines come from: files and the journal, position and rotation.
+//! Where lines come from: files, the journal and sockets, position and rotation.
 //!
 //! ```text
 //! discover ─► a thread a source: watch wakes, tail reads ─► a lane of the inbox ─► the engine
@@ -15,6 +15,7 @@ mod glob;
 mod inbox;
 mod journal;
 mod lines;
+mod listen;
 mod position;
 mod status;
 mod tail;
@@ -33,8 +34,9 @@ pub use self::glob::{
 pub use self::inbox::{CommandSender, Inbox, Lane, LaneClosed, Received, SendError};
 pub use self::journal::{JournalSource, journal_answers, recent_of_journal, spawn_journal};
 pub use self::lines::LineCap;
+pub use self::listen::{CannotListen, Listen, ListenSource, can_listen, spawn_listener};
 pub use self::position::{FilePosition, Head, Position, PositionError};
-pub use self::status::{SourceStatus, State, StatusRow};
+pub use self::status::{ListenerCounts, ListenerRow, SourceStatus, State, StatusRow};
 pub use self::tail::{Polled, Tail};
 pub use self::thread::{FileSource, SourceHandle, SpawnError, spawn};
 pub use self::trust::{Trust, trust_in_file};

@@ -12,10 +12,11 @@ use serde::Serialize;
 use super::Done;
 use super::args::Check;
 use crate::config::{Config, Format, Input, SourceConfig};
-use crate::daemon::untrusted;
+use crate::control::{self, Request, Response};
+use crate::daemon::{anybodys, untrusted};
 use crate::host;
 use crate::mail::{Relay, Webhook};
-use crate::source::{self, MOST_FILES, Plan, Planned, Role, Trust};
+use crate::source::{self, Listen, MOST_FILES, Plan, Planned, Role, State, Trust};
 
 pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
     let mut findings = Findings::default();
@@ -137,6 +138,18 @@ fn sources(config: &Config, findings: &mut Findings) {
                 }
                 continue;
             }
+            Input::Socket(socket) => {
+                read +=
+                    listener(config, &planned.name(), &Listen::Socket(socket.clone()), findings);
+                continue;
+            }
+            Input::Port(port) => {
+                if port.from.is_empty() {
+                    findings.warning("sources", anybodys(&port.to_string()));
+                }
+                read += listener(config, &planned.name(), &Listen::Port(port.clone()), findings);
+                continue;
+            }
         };
         trust(path, &planned.config, findings);
         match File::open(path) {
@@ -162,6 +175,28 @@ fn sources(config: &Config, findings: &mut Findings) {
     } else {
         findings.well(format!("{read} sources"));
     }
+}
+
+/// Whether one can listen there, or the running daemon does; how many sources that makes.
+fn listener(config: &Config, name: &Path, at: &Listen, findings: &mut Findings) -> usize {
+    match source::can_listen(at) {
+        Ok(()) => return 1,
+        Err(error) if error.taken && is_the_daemons(config, name) => return 1,
+        Err(error) => findings.error("sources", format!("{}: {error}", name.display())),
+    }
+    0
+}
+
+fn is_the_daemons(config: &Config, name: &Path) -> bool {
+    let Ok(Response::Status(status)) = control::request(&config.run_dir, &Request::Status) else {
+        return false;
+    };
+    let name = name.to_string_lossy();
+    status.sources.iter().any(|source| {
+        source.name == name
+            && source.listener.is_some()
+            && source.state == State::Reading.to_string()
+    })
 }
 
 /// The files that match a pattern: how many can be read.

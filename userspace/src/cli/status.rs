@@ -9,6 +9,7 @@ use anyhow::bail;
 use super::args::Status;
 use super::{Done, setup, table};
 use crate::control::{self, ClientError, MailStatus, PacketStatus, Request, Response, State};
+use crate::source::ListenerRow;
 
 pub(super) fn run(config: Option<&Path>, args: &Status) -> anyhow::Result<Done> {
     let config = setup::standing_config(config)?;
@@ -104,5 +105,20 @@ fn print(out: &mut impl io::Write, status: &control::Status) -> io::Result<()> {
             ]
         })
         .collect();
-    table::write(out, ["SOURCE", "STATE", "TRUST", "LINES", "LAG"], &rows)
+    table::write(out, ["SOURCE", "STATE", "TRUST", "LINES", "LAG"], &rows)?;
+    let rows: Vec<[String; 6]> = status
+        .sources
+        .iter()
+        .filter_map(|source| {
+            let ListenerRow { peers, received, cut, lost, refused } = source.listener?;
+            let [peers, received, cut, lost, refused] =
+                [peers, received, cut, lost, refused].map(table::grouped);
+            Some([source.name.clone(), peers, received, cut, lost, refused])
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    table::write(out, ["LISTENER", "PEERS", "RECEIVED", "CUT", "LOST", "REFUSED"], &rows)
 }

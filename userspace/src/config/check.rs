@@ -1,5 +1,7 @@
 //! From text to a [`Config`]: each value is read once, into a type that can't hold a wrong one.
 
+mod listeners;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_yaml::{Location, Spanned};
 
+use self::listeners::RawInput;
 use super::error::{ConfigError, Place, masked};
 use super::nearest::nearest;
 use super::raw::{KEYS, RawBan, RawConfig, RawMail, RawSource, Text};
@@ -183,7 +186,7 @@ impl Check<'_> {
         for entry in raw {
             let at = entry.referenced;
             let source = self.source(entry)?;
-            if sources.iter().any(|known| known.input == source.input) {
+            if sources.iter().any(|known| known.input.name() == source.input.name()) {
                 return Err(self.incomplete(at, "sources", "this source is named twice; keep one"));
             }
             sources.push(source);
@@ -193,14 +196,9 @@ impl Check<'_> {
 
     fn source(&self, entry: Spanned<RawSource>) -> Result<SourceConfig, ConfigError> {
         let at = entry.referenced;
-        let RawSource { format, file, socket, directory, trusted } = entry.value;
-        if let Some(socket) = socket {
-            return Err(self.not_yet(
-                socket.referenced,
-                "sources.socket",
-                "let the sender write a file and name that: {format: suricata-eve, file: PATH}",
-            ));
-        }
+        let RawSource { format, file, directory, trusted, socket, kind, group, udp, tcp, from } =
+            entry.value;
+        let input = RawInput { file, socket, kind, group, udp, tcp, from };
         let Some(format) = format else {
             let problem = "expected `format`, one of syslog, suricata-fast, suricata-eve, plain, \
                            journald";
@@ -213,10 +211,12 @@ impl Check<'_> {
                 let problem = "journald says itself who said what, and is trusted for that; take out `trusted`";
                 return Err(self.incomplete(at, "sources", problem));
             }
-            if file.is_some() {
-                let problem = "the journal is read by journalctl: take out `file`, or name the \
-                               journal's folder by `directory`";
-                return Err(self.incomplete(at, "sources", problem));
+            if let Some(key) = input.given().first() {
+                let problem = format!(
+                    "the journal is read by journalctl: take out `{key}`, or name the journal's folder by \
+                     `directory`"
+                );
+                return Err(self.incomplete(at, "sources", &problem));
             }
             let directory = directory
                 .map(|text| self.read("sources.directory", text, |text| self.path(text)))
@@ -234,17 +234,11 @@ impl Check<'_> {
         }
         let formats = Format::ALL.map(|format| (format.as_str(), format));
         let format = self.read("sources.format", format, word(&formats))?;
-        let Some(file) = file else {
-            let problem = "expected `file`, the log to read: {format: syslog, file: PATH}";
+        if let (Some(at), None) = (trusted_at, &input.file) {
+            let problem = "`trusted` belongs to `file`; a socket believes its `group`, a port those in `from`";
             return Err(self.incomplete(at, "sources", problem));
-        };
-        let file = self.read("sources.file", file, |text| self.path(text))?;
-        let input = match pattern(&file) {
-            None => Input::File(file),
-            Some(Ok(())) => Input::Glob(file),
-            Some(Err(problem)) => return Err(self.incomplete(at, "sources.file", &problem)),
-        };
-        Ok(SourceConfig { format, input, trusted })
+        }
+        Ok(SourceConfig { format, input: self.input(at, format, input)?, trusted })
     }
 
     /// The value of a key, or what it is without one.

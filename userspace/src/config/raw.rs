@@ -34,9 +34,15 @@ pub(super) struct RawConfig {
 pub(super) struct RawSource {
     pub(super) format: Option<Text>,
     pub(super) file: Option<Text>,
-    pub(super) socket: Option<Text>,
     pub(super) directory: Option<Text>,
     pub(super) trusted: Option<Text>,
+    pub(super) socket: Option<Text>,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<Text>,
+    pub(super) group: Option<Text>,
+    pub(super) udp: Option<Text>,
+    pub(super) tcp: Option<Text>,
+    pub(super) from: Option<Vec<Text>>,
 }
 
 /// `ban`.
@@ -76,7 +82,7 @@ pub(super) struct RawMail {
 
 /// Every key with its section, to tell where a misplaced one belongs. The documentation is tested
 /// against this list, and this list against the structs.
-pub(super) const KEYS: [&str; 44] = [
+pub(super) const KEYS: [&str; 49] = [
     "mode",
     "interfaces",
     "xdp_mode",
@@ -89,9 +95,14 @@ pub(super) const KEYS: [&str; 44] = [
     "sources",
     "sources.format",
     "sources.file",
-    "sources.socket",
     "sources.directory",
     "sources.trusted",
+    "sources.socket",
+    "sources.type",
+    "sources.group",
+    "sources.udp",
+    "sources.tcp",
+    "sources.from",
     "home",
     "allow",
     "fronts",

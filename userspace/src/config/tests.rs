@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::raw::KEYS;
-use super::{Config, ConfigError, Format, Input, Mode, SourceConfig, XdpMode};
+use super::{
+    Config, ConfigError, Format, Input, Mode, SocketKind, SourceConfig, SyslogPort, Transport,
+    UnixSocket, XdpMode,
+};
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("/etc/ravelin/ravelin.yaml"))
@@ -139,7 +142,7 @@ fn what_is_wrong_is_said_with_place_value_and_remedy() {
         ("ban: {allow: []}", "1:7: unknown key `allow`; it belongs at the top level"),
         (
             "sources: [{path: /x}]",
-            "1:12: unknown key `path`; known here are format, file, socket, directory",
+            "1:12: unknown key `path`; known here are format, file, directory, ",
         ),
         ("mode: enforce\nmode: observe", "2:1: `mode` stands here a second time; keep one"),
         // Shapes.
@@ -210,10 +213,6 @@ fn what_is_wrong_is_said_with_place_value_and_remedy() {
 fn what_comes_later_is_refused_by_name() {
     for (text, said) in [
         ("metrics: 127.0.0.1:9477", "1:10: metrics isn't in this release yet; remove it"),
-        (
-            "sources: [{format: suricata-eve, socket: /run/x.sock}]",
-            "sources.socket isn't in this release yet; let the sender write a file",
-        ),
         ("sources: [{format: journald, file: /x}]", "sources: the journal is read by journalctl"),
         (
             "sources: [{format: syslog, directory: /x}]",
@@ -224,6 +223,113 @@ fn what_comes_later_is_refused_by_name() {
         let error = refused(text);
         assert!(error.contains(said), "{error}");
     }
+}
+
+#[test]
+fn sockets_and_ports_are_read() {
+    let config = parsed(
+        "sources:
+  - {format: suricata-eve, socket: eve.sock, group: suricata}
+  - {format: suricata-eve, socket: /run/ravelin/eve-dgram.sock, type: datagram}
+  - {format: syslog, socket: /run/ravelin/log}
+  - {format: syslog, udp: '[::]:514', from: [192.0.2.1, '2001:db8::/48']}
+  - {format: syslog, tcp: 192.0.2.9:601}
+",
+    );
+    let socket = |path: &str, kind, group: Option<&str>| {
+        Input::Socket(UnixSocket { path: path.into(), kind, group: group.map(str::to_owned) })
+    };
+    let port = |transport, at: &str, from: &[&str]| {
+        let from = from.iter().map(|net| net.parse().unwrap()).collect();
+        Input::Port(SyslogPort { transport, at: at.parse().unwrap(), from })
+    };
+    let inputs = config.sources.unwrap().into_iter().map(|source| source.input);
+    let expected = [
+        socket("/etc/ravelin/eve.sock", SocketKind::Stream, Some("suricata")),
+        socket("/run/ravelin/eve-dgram.sock", SocketKind::Datagram, None),
+        socket("/run/ravelin/log", SocketKind::Datagram, None),
+        port(Transport::Udp, "[::]:514", &["192.0.2.1/32", "2001:db8::/48"]),
+        port(Transport::Tcp, "192.0.2.9:601", &[]),
+    ];
+    assert!(inputs.eq(expected));
+}
+
+#[test]
+fn mistakes_with_sockets_and_ports_are_said() {
+    let long = format!("/run/{}", "x".repeat(103));
+    let long = format!("{{format: syslog, socket: {long}}}");
+    for (source, said) in [
+        (
+            "{format: syslog}",
+            "sources: expected `file`, the log to read: {format: syslog, file: PATH}; or where others send \
+             to, `socket`, `udp` or `tcp`",
+        ),
+        (
+            "{format: syslog, file: /x, udp: '192.0.2.1:514'}",
+            "sources: a source has one of `file`, `socket`, `udp` and `tcp`, got `file` and `udp`; make it \
+             several sources",
+        ),
+        ("{format: journald, socket: /x}", "take out `socket`, or name the journal's folder"),
+        ("{format: syslog, file: /x, type: stream}", "`type` belongs to `socket`; take it out"),
+        ("{format: syslog, tcp: '[::]:514', group: adm}", "`group` belongs to `socket`"),
+        (
+            "{format: syslog, socket: /x, from: [192.0.2.1]}",
+            "who may write to a socket is said by `group`",
+        ),
+        ("{format: syslog, file: /x, from: [192.0.2.1]}", "`from` belongs to `udp` and `tcp`"),
+        (
+            "{format: syslog, socket: /x, trusted: true}",
+            "`trusted` belongs to `file`; a socket believes",
+        ),
+        (
+            "{format: suricata-eve, tcp: '192.0.2.1:514'}",
+            "`tcp` takes the format syslog only, got suricata-eve; over the network let a syslogd bring it",
+        ),
+        (
+            "{format: syslog, socket: /x, type: dgram}",
+            "sources.type: expected one of stream, datagram, got `dgram`",
+        ),
+        (&long, "sources.socket: expected a path of at most 107 bytes for a socket, got"),
+        (
+            "{format: syslog, socket: /x, group: ''}",
+            "sources.group: expected a group's name or number, got ``",
+        ),
+        (
+            "{format: syslog, udp: 514}",
+            "sources.udp: expected an address of this host's and a port such as 192.0.2.1:514",
+        ),
+        ("{format: syslog, udp: '*:514'}", "0.0.0.0:514 for all of its addresses, got `*:514`"),
+        (
+            "{format: syslog, tcp: 'log.example:514'}",
+            "sources.tcp: expected an address of this host's",
+        ),
+        ("{format: syslog, tcp: '192.0.2.1:0'}", "sources.tcp: expected an address of this host's"),
+        (
+            "{format: syslog, udp: '[::]:514', from: []}",
+            "sources.from: `from: []` lets nobody speak",
+        ),
+        (
+            "{format: syslog, udp: '[::]:514', from: [web1]}",
+            "sources.from: expected an address or prefix",
+        ),
+        (
+            "{format: syslog, udp: '[::]:514', from: [0.0.0.0/0]}",
+            "sources.from: expected those who send, at most a /8 (IPv6: /32): whoever is named here is \
+             believed, got `0.0.0.0/0`",
+        ),
+        (
+            "{format: syslog, udp: '[::]:514', form: [192.0.2.1]}",
+            "unknown key `form`; did you mean `from`?",
+        ),
+    ] {
+        let error = refused(&format!("sources: [{source}]"));
+        assert!(error.starts_with("/etc/ravelin/ravelin.yaml:1:"), "{error}");
+        assert!(error.contains(said), "{source}\n  gives  {error}\n  not    {said}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+    let twice =
+        "sources: [{format: syslog, socket: /x}, {format: syslog, socket: /x, type: stream}]";
+    assert!(refused(twice).contains("this source is named twice"));
 }
 
 #[test]

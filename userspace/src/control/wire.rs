@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Ports, Target};
+use crate::source::ListenerRow;
 
 /// What a client may ask.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -300,6 +301,9 @@ pub struct SourceStatus {
     pub bytes: u64,
     /// Bytes written that aren't read yet.
     pub lag_bytes: u64,
+    /// Of a socket that is listened at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<ListenerRow>,
 }
 
 /// The mails.

@@ -207,6 +207,7 @@ impl Pipeline {
                 lines: row.lines,
                 bytes: row.bytes,
                 lag_bytes: row.lag_bytes,
+                listener: row.listener,
             })
             .collect();
         Ok(Status {

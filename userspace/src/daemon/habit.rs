@@ -11,6 +11,8 @@ const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 const TIMES: u32 = 3;
 /// ... but nothing shorter is.
 const SHORTEST: Duration = Duration::from_secs(10 * 60);
+/// So long after its last loss a source loses nothing any more.
+const CALM: Duration = Duration::from_secs(60);
 /// Lines after which they are looked at together.
 const LINES: u32 = 100;
 
@@ -39,6 +41,24 @@ impl Lag {
             }
         }
         self.lags
+    }
+}
+
+/// Whether what is sent to a source gets lost.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    total: u64,
+    /// When the last of them happened.
+    last: Option<Instant>,
+}
+
+impl Losses {
+    /// So many were lost ever; whether some of them were lately.
+    pub(super) fn look(&mut self, total: u64, now: Instant) -> bool {
+        if total != self.total {
+            (self.total, self.last) = (total, Some(now));
+        }
+        self.last.is_some_and(|last| now.saturating_duration_since(last) < CALM)
     }
 }
 
@@ -141,6 +161,17 @@ mod tests {
         // In time again.
         assert!(!lag.look(11_000, 1_000, stood + 10 * SECOND));
         assert!(!lag.look(12_000, 0, stood + 60 * SECOND));
+    }
+
+    #[test]
+    fn losses_are_told_until_there_are_none_for_a_while() {
+        let (mut losses, start) = (Losses::default(), Instant::now());
+        assert!(!losses.look(0, start));
+        assert!(losses.look(3, start + SECOND));
+        assert!(losses.look(3, start + CALM));
+        assert!(losses.look(4, start + CALM + SECOND / 2));
+        assert!(losses.look(4, start + 2 * CALM));
+        assert!(!losses.look(4, start + 3 * CALM));
     }
 
     #[test]

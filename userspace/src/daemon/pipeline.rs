@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ravelin_common::DropEvent;
 use tokio::sync::{mpsc, watch};
 
+use super::echoes::Echoes;
 use super::evidence::Recent;
 use super::health::Health;
 use super::logline::BanLine;
@@ -21,12 +22,12 @@ use crate::blocklist::{Blocklist, BlocklistError, Clock};
 use crate::config::Config;
 use crate::control::{Asked, Response};
 use crate::engine::Engine;
-use crate::event::{BanOrder, Line, Target, Timestamp, Verdict, Withheld};
+use crate::event::{BanOrder, Body, Line, Target, Timestamp, Verdict, Withheld};
 use crate::format::Undecodable;
 use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
 use crate::rules::ListWatch;
 use crate::seeded::HashMap;
-use crate::source::{Batch, Inbox, Loss, Matches, Received, Report};
+use crate::source::{Batch, Inbox, Loss, Matches, Position, Received, Report};
 use crate::store::{self, Effect, Evidence};
 
 /// How often time itself is looked after: lapses, what waits for the rate, health.
@@ -98,6 +99,8 @@ pub(super) struct Pipeline {
     pub(super) parts: Parts,
     pub(super) started: Instant,
     pub(super) recent: Recent,
+    /// Alerts that come twice; only where several sources bring some.
+    echoes: Option<Echoes>,
     pub(super) suspects: Suspects,
     /// Bans that haven't dropped a packet yet, with when they entered the kernel.
     pub(super) undropped: HashMap<Target, Timestamp>,
@@ -117,6 +120,7 @@ impl Pipeline {
             parts,
             started: Instant::now(),
             recent: Recent::default(),
+            echoes: None,
             suspects: Suspects::default(),
             undropped: HashMap::default(),
             ineffective: Vec::new(),
@@ -187,6 +191,7 @@ impl Pipeline {
                     parts.sources.found(&pattern, matches, inbox, &parts.health);
                 }
                 Received::Command(Command::Stop { reason }) => {
+                    self.finish(inbox);
                     self.stop(reason);
                     return;
                 }
@@ -200,12 +205,30 @@ impl Pipeline {
         }
     }
 
+    /// Takes what has been read and waits: a file would be read again from there, a socket can't be.
+    fn finish(&mut self, inbox: &Inbox<Command>) {
+        let now = Instant::now();
+        // As much as the lanes hold, however fast they are filled.
+        for _ in 0..inbox.capacity() {
+            match inbox.receive(Some(now)) {
+                Received::Batch(batch) => self.batch(&batch),
+                // Whoever asked learns that we are stopping.
+                Received::Command(_) => {}
+                Received::Deadline => return,
+            }
+        }
+    }
+
     /// Lines and their effects, committed with the position behind them.
     fn batch(&mut self, batch: &Batch) {
         let mut effects = Vec::new();
         let at = batch.source.index();
         for report in &batch.reports {
             self.report(at, report, &mut effects);
+        }
+        match self.parts.sources.of_suricata() {
+            0 | 1 => self.echoes = None,
+            _ => drop(self.echoes.get_or_insert_default()),
         }
         for line in batch.lines() {
             self.line(at, line, batch.trusted, &mut effects);
@@ -216,10 +239,12 @@ impl Pipeline {
             source.silence.heard(Instant::now());
         }
         source.place = Some(batch.position.clone());
-        effects.push(Effect::Position(store::Position {
-            source: source.name.clone(),
-            place: batch.position.to_string(),
-        }));
+        if batch.position != Position::Socket {
+            effects.push(Effect::Position(store::Position {
+                source: source.name.clone(),
+                place: batch.position.to_string(),
+            }));
+        }
         self.parts.store.push(effects);
     }
 
@@ -234,6 +259,11 @@ impl Pipeline {
                 return;
             }
         };
+        if let (Some(echoes), Body::Suricata(alert)) = (&mut self.echoes, &record.body)
+            && echoes.is_echo(at, trusted, record.time, alert)
+        {
+            return;
+        }
         let mut record = record;
         if source.caught_up
             && let Some(time) = record.time
@@ -400,7 +430,13 @@ impl Pipeline {
             Report::Failed { error } => health.degrade(
                 "source-unreadable",
                 &name,
-                format!("{name}: {error}; it is tried again: give the daemon access to it"),
+                match source.is_listener() {
+                    // It says what to do.
+                    true => format!("{name}: {error}; it is tried again"),
+                    false => format!(
+                        "{name}: {error}; it is tried again: give the daemon access to it"
+                    ),
+                },
             ),
             Report::Recovered => health.clear("source-unreadable", &name),
             Report::Unwatched { error } => health.note(

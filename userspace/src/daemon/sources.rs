@@ -10,14 +10,14 @@ use jiff::tz::TimeZone;
 
 use super::DaemonError;
 use super::globs::{Glob, Vanished};
-use super::habit::{Lag, Recognition, Silence};
+use super::habit::{Lag, Losses, Recognition, Silence};
 use super::health::Health;
 use super::pipeline::Command;
 use crate::config::{Config, Format, Input, SourceConfig};
 use crate::format::{Decoder, Selection};
 use crate::source::{
-    self, AUTH_LOGS, FileSource, Inbox, JournalSource, LineCap, Plan, Position, Role, SourceHandle,
-    SourceId, SourceStatus, SpawnError, State, StatusRow, Trust,
+    self, AUTH_LOGS, FileSource, Inbox, JournalSource, LineCap, Listen, ListenSource, Plan,
+    Position, Role, SourceHandle, SourceId, SourceStatus, SpawnError, State, StatusRow, Trust,
 };
 use crate::store::{Effect, Reader};
 
@@ -62,6 +62,7 @@ pub(super) struct Active {
     /// Its stamps are off; arrival time is used.
     pub(super) skewed: bool,
     pub(super) lag: Lag,
+    pub(super) losses: Losses,
     pub(super) silence: Silence,
     pub(super) recognition: Recognition,
     /// Its thread; ends when dropped. `None`: it was stopped.
@@ -69,6 +70,11 @@ pub(super) struct Active {
 }
 
 impl Active {
+    /// Whether others write to it, at a socket of ours.
+    pub(super) const fn is_listener(&self) -> bool {
+        matches!(self.input, Input::Socket(_) | Input::Port(_))
+    }
+
     /// Whether its stamps are this host's own clock: then they aren't off, however old they are.
     pub(super) const fn keeps_our_time(&self) -> bool {
         matches!(self.input, Input::Journal { .. })
@@ -99,11 +105,12 @@ impl Active {
 }
 
 /// Findings about a source, which end with it.
-const CODES: [&str; 7] = [
+const CODES: [&str; 8] = [
     "source-unreadable",
     "source-untrusted",
     "source-polled",
     "source-lagging",
+    "source-losing",
     "source-silent",
     "unrecognised",
     "clock-skew",
@@ -131,6 +138,12 @@ impl Sources {
     /// Those that are read.
     pub(super) fn reading_mut(&mut self) -> impl Iterator<Item = &mut Active> {
         self.active.iter_mut().filter(|source| source.handle.is_some())
+    }
+
+    /// How many of those that are read bring Suricata's alerts.
+    pub(super) fn of_suricata(&self) -> usize {
+        let formats = self.reading().map(|source| source.format);
+        formats.filter(|it| matches!(it, Format::SuricataEve | Format::SuricataFast)).count()
     }
 
     /// Starts every source that `config` wants and that isn't read yet, at its committed position, and
@@ -204,9 +217,15 @@ impl Sources {
                 Trust::Untrusted { why } => {
                     health.note("source-untrusted", &source.name, untrusted(&source.name, &why));
                 }
-                Trust::Unknown | Trust::Journal | Trust::File | Trust::Configured => {
-                    health.clear("source-untrusted", &source.name);
+                Trust::Anybody => {
+                    health.note("source-untrusted", &source.name, anybodys(&source.name));
                 }
+                Trust::Unknown
+                | Trust::Journal
+                | Trust::File
+                | Trust::Configured
+                | Trust::Socket
+                | Trust::Senders => health.clear("source-untrusted", &source.name),
             }
         }
     }
@@ -247,7 +266,12 @@ impl Sources {
             |source: &Active| !source.is_read() && (source.name.is_empty() || source.name == name);
         let at = self.active.iter().position(is_free).unwrap_or(self.active.len());
         let id = SourceId::new(u16::try_from(at).unwrap_or(u16::MAX));
-        let status = Arc::new(SourceStatus::new(name.clone(), State::Waiting));
+        let status = SourceStatus::new(name.clone(), State::Waiting);
+        let status = match input {
+            Input::Socket(_) | Input::Port(_) => status.listening(),
+            Input::File(_) | Input::Glob(_) | Input::Journal { .. } => status,
+        };
+        let status = Arc::new(status);
         let lane = inbox.lane(Arc::clone(&status));
         let cap = LineCap::of(format);
         let handle = match input.clone() {
@@ -268,6 +292,14 @@ impl Sources {
                 JournalSource { id, directory, stored: stored.clone() },
                 lane,
             )?,
+            Input::Socket(socket) => {
+                let at = Listen::Socket(socket);
+                source::spawn_listener(ListenSource { id, name: name.clone(), at, format }, lane)?
+            }
+            Input::Port(port) => {
+                let at = Listen::Port(port);
+                source::spawn_listener(ListenSource { id, name: name.clone(), at, format }, lane)?
+            }
         };
         let started = Active {
             name,
@@ -281,6 +313,7 @@ impl Sources {
             place: stored,
             skewed: false,
             lag: Lag::default(),
+            losses: Losses::default(),
             silence: Silence::new(Instant::now()),
             recognition: Recognition::default(),
             handle: Some(handle),
@@ -301,7 +334,7 @@ fn named(configured: &[SourceConfig], plan: &Plan) -> Vec<PathBuf> {
         match &source.input {
             Input::File(path) => named.push(path.clone()),
             Input::Journal { directory: None } => named.extend(AUTH_LOGS.map(PathBuf::from)),
-            Input::Glob(_) | Input::Journal { .. } => {}
+            Input::Glob(_) | Input::Journal { .. } | Input::Socket(_) | Input::Port(_) => {}
         }
     }
     named
@@ -312,6 +345,13 @@ pub(crate) fn untrusted(log: &str, why: &str) -> String {
     format!(
         "{log} can be forged: {why}, so its lines alert and never ban: take that right away, read the \
          journal instead, or set `trusted: true` for it"
+    )
+}
+
+/// What a port means that hears everybody, and what mends it.
+pub(crate) fn anybodys(port: &str) -> String {
+    format!(
+        "{port} hears everybody, so its lines alert and never ban: name who sends there, from: [ADDRESS]"
     )
 }
 

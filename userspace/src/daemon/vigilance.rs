@@ -113,6 +113,19 @@ impl Pipeline {
             } else {
                 health.clear("source-lagging", name);
             }
+            let dropped = source.status.listener().dropped();
+            if source.losses.look(dropped, now) {
+                health.note(
+                    "source-losing",
+                    name,
+                    format!(
+                        "{name}: {dropped} datagrams came faster than they were read, and are lost: let their \
+                         senders use TCP, name them in `from`, or raise net.core.rmem_max"
+                    ),
+                );
+            } else {
+                health.clear("source-losing", name);
+            }
             match source.silence.look(now) {
                 Some(pause) => health.note(
                     "source-silent",

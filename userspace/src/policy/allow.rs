@@ -24,6 +24,8 @@ pub enum Why {
     Resolver,
     /// The mail relay it talks to.
     Relay,
+    /// A host that sends its syslog here, by name (`from`).
+    Sender,
     /// Loopback.
     Loopback,
     /// Link-local: router discovery, and cloud metadata over IPv4.
@@ -49,6 +51,7 @@ impl fmt::Display for Why {
             Self::Gateway => f.write_str("this host's gateway"),
             Self::Resolver => f.write_str("a resolver of this host"),
             Self::Relay => f.write_str("the mail relay"),
+            Self::Sender => f.write_str("a sender of syslog, named in `from`"),
             Self::Loopback => f.write_str("loopback"),
             Self::LinkLocal => f.write_str("link-local"),
             Self::Multicast => f.write_str("multicast"),
@@ -102,6 +105,7 @@ pub(super) struct AllowList(JointPrefixMap<IpNet, Why>);
 impl AllowList {
     pub(super) fn new(
         configured: &[IpNet],
+        senders: &[IpAddr],
         network: &Network,
         by_hand: impl IntoIterator<Item = Target>,
     ) -> Self {
@@ -115,6 +119,7 @@ impl AllowList {
             }
         }
         for (addrs, why) in [
+            (senders, Why::Sender),
             (&network.relays, Why::Relay),
             (&network.resolvers, Why::Resolver),
             (&network.gateways, Why::Gateway),
@@ -178,10 +183,10 @@ mod tests {
         for (text, why) in BUILT_IN {
             let net: IpNet = text.parse().unwrap();
             assert_eq!(net, net.trunc(), "{text}");
-            let list = AllowList::new(&[], &Network::default(), []);
+            let list = AllowList::new(&[], &[], &Network::default(), []);
             assert_eq!(list.holds(net.addr()), Some((net, *why)));
         }
-        assert_eq!(AllowList::new(&[], &Network::default(), []).nets().len(), BUILT_IN.len());
+        assert_eq!(AllowList::new(&[], &[], &Network::default(), []).nets().len(), BUILT_IN.len());
     }
 
     #[test]
@@ -193,13 +198,15 @@ mod tests {
             relays: vec!["::ffff:192.0.2.25".parse().unwrap()],
             ..Network::default()
         };
-        let list = AllowList::new(&["198.51.100.7/25".parse().unwrap()], &network, []);
+        let senders = ["192.0.2.77".parse().unwrap(), "203.0.113.1".parse().unwrap()];
+        let list = AllowList::new(&["198.51.100.7/25".parse().unwrap()], &senders, &network, []);
         for (addr, net, why) in [
             ("203.0.113.9", "203.0.113.9/32", Why::Own),
             ("2001:db8::9", "2001:db8::9/128", Why::Own),
             ("203.0.113.1", "203.0.113.1/32", Why::Gateway),
             ("192.0.2.53", "192.0.2.53/32", Why::Resolver),
             ("192.0.2.25", "192.0.2.25/32", Why::Relay),
+            ("192.0.2.77", "192.0.2.77/32", Why::Sender),
             ("198.51.100.127", "198.51.100.0/25", Why::Configured),
             ("::ffff:198.51.100.1", "198.51.100.0/25", Why::Configured),
             ("169.254.169.254", "169.254.0.0/16", Why::LinkLocal),
@@ -217,7 +224,7 @@ mod tests {
     fn a_target_may_be_allowed_in_parts() {
         let nets = ["198.51.100.0/25", "198.51.100.128/25", "192.0.2.0/26"];
         let nets = nets.map(|net| net.parse().unwrap());
-        let list = AllowList::new(&nets, &Network::default(), []);
+        let list = AllowList::new(&nets, &[], &Network::default(), []);
         let target = |text: &str| text.parse::<Target>().unwrap();
         assert!(list.covers(target("198.51.100.0/24")).is_some());
         assert!(list.covers(target("198.51.100.9")).is_some());

@@ -140,6 +140,11 @@ impl<C> Inbox<C> {
         }
     }
 
+    /// Batches that all of its lanes hold when they are full.
+    pub fn capacity(&self) -> usize {
+        self.shared.lock().lanes.len() * LANE
+    }
+
     /// Waits for work, but not longer than until `deadline`: commands first, then a batch of the lane
     /// whose turn it is. Work that is there is returned even after the deadline.
     pub fn receive(&self, deadline: Option<Instant>) -> Received<C> {

@@ -105,7 +105,7 @@ fn spawn_with<C: Send + 'static>(
     let stopper = Stopper::new().map_err(failed)?;
     let place = match stored {
         Some(Position::Journal { cursor }) => Some(cursor),
-        Some(Position::File { .. } | Position::Glob { .. }) | None => None,
+        Some(Position::File { .. } | Position::Glob { .. } | Position::Socket) | None => None,
     };
     let status = Arc::clone(lane.status());
     status.set_trust(&Trust::Journal);

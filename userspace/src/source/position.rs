@@ -34,6 +34,8 @@ pub enum Position {
         /// Of the last entry that was read; `None`: there was none yet, all are to be read.
         cursor: Option<String>,
     },
+    /// None, since it is a socket; never stored.
+    Socket,
 }
 
 /// How far one file has been read.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Trust;
 
@@ -32,6 +32,70 @@ impl fmt::Display for State {
     }
 }
 
+/// What a socket that is listened at has seen since the start.
+#[derive(Debug, Default)]
+pub struct ListenerCounts {
+    is_listener: bool,
+    peers: AtomicU64,
+    received: AtomicU64,
+    cut: AtomicU64,
+    dropped: AtomicU64,
+    broken: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// `listener` of one of `status --json`'s `sources`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ListenerRow {
+    /// Open connections; of datagrams, those who sent some in the last ten minutes.
+    pub peers: u64,
+    /// Lines that came.
+    pub received: u64,
+    /// Of them, those that were cut for being too long.
+    pub cut: u64,
+    /// Lines that are known to be lost: datagrams that the kernel dropped because they weren't read in time,
+    /// and lines that were broken off.
+    pub lost: u64,
+    /// Connections and datagrams of those who may not speak, or for whom there was no room.
+    pub refused: u64,
+}
+
+impl ListenerCounts {
+    pub(super) fn set_peers(&self, peers: usize) {
+        self.peers.store(peers as u64, Relaxed);
+    }
+
+    pub(super) fn received(&self, lines: usize, cut: u64, broken: u64) {
+        self.received.fetch_add(lines as u64, Relaxed);
+        self.cut.fetch_add(cut, Relaxed);
+        self.broken.fetch_add(broken, Relaxed);
+    }
+
+    pub(super) fn drop_more(&self, datagrams: u64) {
+        self.dropped.fetch_add(datagrams, Relaxed);
+    }
+
+    /// One more; how many there are now.
+    pub(super) fn refuse(&self) -> u64 {
+        self.refused.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Datagrams that the kernel dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+
+    fn row(&self) -> Option<ListenerRow> {
+        self.is_listener.then(|| ListenerRow {
+            peers: self.peers.load(Relaxed),
+            received: self.received.load(Relaxed),
+            cut: self.cut.load(Relaxed),
+            lost: self.dropped().saturating_add(self.broken.load(Relaxed)),
+            refused: self.refused.load(Relaxed),
+        })
+    }
+}
+
 /// Counters and state of one source.
 #[derive(Debug)]
 pub struct SourceStatus {
@@ -42,6 +106,7 @@ pub struct SourceStatus {
     bytes: AtomicU64,
     unread: AtomicU64,
     queued: AtomicU64,
+    listener: ListenerCounts,
 }
 
 /// One of `status --json`'s `sources`.
@@ -59,6 +124,9 @@ pub struct StatusRow {
     pub bytes: u64,
     /// Bytes that are known to be in the file, or wait for the engine.
     pub lag_bytes: u64,
+    /// Of a socket that is listened at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<ListenerRow>,
 }
 
 impl SourceStatus {
@@ -72,7 +140,18 @@ impl SourceStatus {
             bytes: AtomicU64::new(0),
             unread: AtomicU64::new(0),
             queued: AtomicU64::new(0),
+            listener: ListenerCounts::default(),
         }
+    }
+
+    /// The same, of a socket that is listened at.
+    pub fn listening(self) -> Self {
+        Self { listener: ListenerCounts { is_listener: true, ..self.listener }, ..self }
+    }
+
+    /// What a socket has seen; of other sources nothing.
+    pub const fn listener(&self) -> &ListenerCounts {
+        &self.listener
     }
 
     /// The file's path.
@@ -99,6 +178,7 @@ impl SourceStatus {
             lines: self.lines.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             lag_bytes: self.unread.load(Relaxed).saturating_add(self.queued.load(Relaxed)),
+            listener: self.listener.row(),
         }
     }
 

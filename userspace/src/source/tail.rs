@@ -105,11 +105,13 @@ impl Tail {
     ) -> Self {
         let start = match stored {
             Some(Position::File { .. }) => Start::Known,
-            Some(Position::Glob { .. } | Position::Journal { .. }) | None => Start::Unseen,
+            Some(Position::Glob { .. } | Position::Journal { .. } | Position::Socket) | None => {
+                Start::Unseen
+            }
         };
         let (stored, left, since) = match stored {
             Some(Position::File { files, left, since }) => (Some(files), left, since),
-            Some(Position::Glob { .. } | Position::Journal { .. }) | None => {
+            Some(Position::Glob { .. } | Position::Journal { .. } | Position::Socket) | None => {
                 (None, Vec::new(), None)
             }
         };

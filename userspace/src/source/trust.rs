@@ -33,6 +33,12 @@ pub enum Trust {
     File,
     /// The configuration says so.
     Configured,
+    /// Only those whom the socket's rights let in can write to it.
+    Socket,
+    /// Only those who are named are heard.
+    Senders,
+    /// Everybody is heard: that alerts, and never bans.
+    Anybody,
     /// Somebody else may have written them: they alert, and never ban.
     Untrusted {
         /// Who and where, in one line.
@@ -43,7 +49,7 @@ pub enum Trust {
 impl Trust {
     /// Whether its lines may ban.
     pub const fn may_ban(&self) -> bool {
-        !matches!(self, Self::Untrusted { .. })
+        !matches!(self, Self::Untrusted { .. } | Self::Anybody)
     }
 }
 
@@ -54,6 +60,9 @@ impl fmt::Display for Trust {
             Self::Journal => f.write_str("journald"),
             Self::File => f.write_str("file"),
             Self::Configured => f.write_str("configured"),
+            Self::Socket => f.write_str("socket"),
+            Self::Senders => f.write_str("senders"),
+            Self::Anybody => f.write_str("untrusted: anybody may send to it"),
             Self::Untrusted { why } => write!(f, "untrusted: {why}"),
         }
     }
