@@ -9,6 +9,7 @@
 //! [`Batch`]es in turn. [`WholeLines`] reads files and stdin once, for `explain` and `replay`.
 #![forbid(unsafe_code)]
 
+mod again;
 mod batch;
 mod discover;
 mod inbox;
@@ -23,6 +24,7 @@ mod whole;
 
 use crate::config::Format;
 
+pub use self::again::{Again, LineAgain};
 pub use self::batch::{Batch, Lines, Loss, Report};
 pub use self::discover::{Plan, Planned, Role, Warning, plan};
 pub use self::inbox::{CommandSender, Inbox, Lane, LaneClosed, Received, SendError};

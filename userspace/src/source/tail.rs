@@ -22,8 +22,8 @@ use rustix::io::Errno;
 
 pub(super) use self::reader::FileKey;
 use self::reader::{Reader, Step, modified};
-pub(super) use self::siblings::parent;
-use self::siblings::{open, siblings};
+use self::siblings::siblings;
+pub(super) use self::siblings::{Found, open, parent};
 use super::batch::{Batch, Lines, Report};
 use super::lines::LineCap;
 use super::position::{FilePosition, Position};
