@@ -9,16 +9,18 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 
 use super::DaemonError;
+use super::checkpoint::Checkpoints;
 use super::habit::{Lag, Recognition, Silence};
 use super::health::Health;
 use super::pipeline::Command;
 use crate::config::{Config, Format, Input};
+use crate::event::Timestamp;
 use crate::format::{Decoder, Selection};
 use crate::source::{
     self, FileSource, Inbox, JournalSource, LineCap, Position, Role, SourceHandle, SourceId,
     SourceStatus, SpawnError, State,
 };
-use crate::store::Reader;
+use crate::store::{self, Checkpoint, Effect, Reader};
 
 /// Where each source, by name, was left.
 pub(super) type Positions = HashMap<String, Position>;
@@ -37,7 +39,7 @@ pub(super) struct Active {
     /// Its path, as in the database.
     pub(super) name: String,
     /// What is read.
-    input: Input,
+    pub(super) input: Input,
     /// For the mail.
     pub(super) format: Format,
     /// Of its lines.
@@ -50,6 +52,7 @@ pub(super) struct Active {
     pub(super) place: Option<Position>,
     /// Its stamps are off; arrival time is used.
     pub(super) skewed: bool,
+    pub(super) checkpoints: Checkpoints,
     pub(super) lag: Lag,
     pub(super) silence: Silence,
     pub(super) recognition: Recognition,
@@ -96,6 +99,25 @@ impl Sources {
     /// Those that are read.
     pub(super) fn reading_mut(&mut self) -> impl Iterator<Item = &mut Active> {
         self.active.iter_mut().filter(|source| source.handle.is_some())
+    }
+
+    /// Where those are taken up that were left at these positions: what comes first is a backlog.
+    pub(super) fn taken_up(&mut self, at: &Positions) -> Vec<Effect> {
+        let mut noted = Vec::new();
+        for source in self.reading_mut() {
+            let Some(position) = at.get(&source.name) else { continue };
+            source.checkpoints.noted(Instant::now());
+            noted.push(Effect::Checkpoint(Checkpoint {
+                position: store::Position {
+                    source: source.name.clone(),
+                    place: position.to_string(),
+                },
+                at: Timestamp::now(),
+                behind: None,
+                bytes: 0,
+            }));
+        }
+        noted
     }
 
     /// Starts every source that `config` wants and that isn't read yet, at its committed position, and
@@ -186,6 +208,7 @@ impl Sources {
             caught_up: false,
             place: None,
             skewed: false,
+            checkpoints: Checkpoints::default(),
             lag: Lag::default(),
             silence: Silence::new(Instant::now()),
             recognition: Recognition::default(),
