@@ -64,6 +64,8 @@ pub struct Config {
     pub ban: BanConfig,
     /// Who is told, and how.
     pub mail: MailConfig,
+    /// What is kept on disk, and what is rebuilt at a start.
+    pub state: StateConfig,
 }
 
 impl Config {
@@ -98,6 +100,7 @@ impl Default for Config {
             fronts: Vec::new(),
             ban: BanConfig::default(),
             mail: MailConfig::default(),
+            state: StateConfig::default(),
         }
     }
 }
@@ -278,6 +281,21 @@ pub struct MailConfig {
     pub per_hour: u32,
 }
 
+/// `state:`
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StateConfig {
+    /// The past is kept so long.
+    pub history: Duration,
+    /// The database may take so many megabytes.
+    pub megabytes: u32,
+    /// At a start, logs are read once more from so long before where they were left.
+    pub rebuild: Duration,
+    /// At most so many megabytes of them; 0: none.
+    pub rebuild_megabytes: u32,
+    /// For at most so long.
+    pub rebuild_time: Duration,
+}
+
 /// What a webhook understands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum WebhookStyle {
@@ -316,6 +334,19 @@ impl Default for BanConfig {
             outbound: false,
             max: 1 << 20,
             max_per_minute: 6000,
+        }
+    }
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_hours(24);
+        Self {
+            history: 90 * DAY,
+            megabytes: 1024,
+            rebuild: DAY,
+            rebuild_megabytes: 512,
+            rebuild_time: Duration::from_secs(10),
         }
     }
 }

@@ -148,6 +148,8 @@ pub struct Correlator {
     /// What lists hold.
     lists: Lists,
     ipv6_prefix: u8,
+    /// Milliseconds until hardly anything is left of a score.
+    fades_in: i64,
     /// How often the latest event counted.
     charged: u32,
 }
@@ -156,6 +158,8 @@ impl Correlator {
     /// An empty one. `ipv6_prefix`: what an IPv6 address counts as where it is a key.
     pub fn new(rules: &RuleSet, half_life: Duration, ipv6_prefix: u8, limits: Limits) -> Self {
         let plan = Plan::new(rules);
+        // A thousandth is left then.
+        let fades_in = i64::try_from((half_life * 10).as_millis()).unwrap_or(i64::MAX);
         let half_life = (half_life.as_secs_f64() * 1_000.0).max(1.0);
         let mut table = Table::new(limits.max_keys, limits.max_window_bytes, half_life);
         table.set_horizon(plan.horizon());
@@ -170,6 +174,7 @@ impl Correlator {
             zone: TimeZone::UTC,
             lists: Lists::new(),
             ipv6_prefix,
+            fades_in,
             charged: 0,
         }
     }
@@ -332,6 +337,24 @@ impl Correlator {
     /// A ban of `target` was lifted by hand: nothing is held against it.
     pub fn forgive(&mut self, target: Target) {
         self.for_each_within(target, false, Table::remove);
+    }
+
+    /// The clock that times are of has stepped by so many microseconds: what is remembered is as old as before.
+    pub fn step_clock(&mut self, by: i64) {
+        let by = by.div_euclid(1_000);
+        self.table.for_each(|entry| entry.step_clock(by));
+        self.attempts.step_clock(by);
+        self.absences.step_clock(by);
+    }
+
+    /// How long an event can matter: the longest window, cooldown or wait, or until its score has faded.
+    pub fn memory(&self) -> Duration {
+        let waits = self.plan.groups().map(|(_, group)| match group.kind {
+            GroupKind::Absence { within, .. } => within,
+            GroupKind::Ladder(_) | GroupKind::Distinct(..) | GroupKind::Memory { .. } => 0,
+        });
+        let longest = waits.max().unwrap_or(0).max(self.plan.horizon()).max(self.fades_in);
+        Duration::from_millis(u64::try_from(longest).unwrap_or(0))
     }
 
     /// How much is remembered.

@@ -6,6 +6,8 @@
 
 mod allow;
 mod announcer;
+mod checkpoint;
+mod clock;
 mod desk;
 mod echoes;
 mod evidence;
@@ -16,6 +18,7 @@ mod lock;
 mod logline;
 mod network;
 mod pipeline;
+mod rebuild;
 mod reconcile;
 mod reload;
 mod sources;
@@ -26,7 +29,7 @@ mod upkeep;
 mod vigilance;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -36,15 +39,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::announcer::{Announcer, FromKernel};
 pub use self::desk::{listed, not_banned};
+use self::evidence::Recent;
 use self::health::Health;
 use self::lock::{Lock, LockError};
 pub use self::network::of as network_of;
 use self::pipeline::{Command, Enforcement, Parts, Pipeline};
+use self::reconcile::Together;
 use self::reload::{Job, Reloader};
+use self::sources::Positions;
 use self::sources::Sources;
 pub(crate) use self::sources::{anybodys, untrusted};
 use self::surroundings::Surroundings;
-use crate::blocklist::{self, Blocklist, BlocklistError, Options as BlocklistOptions, Pinned};
+use crate::blocklist::{
+    self, Blocklist, BlocklistError, Clock, Options as BlocklistOptions, Pinned,
+};
 use crate::config::{self, Config, ConfigError, Loaded, Mode, XdpMode};
 use crate::control::{self, Request, ServerError};
 use crate::engine::Engine;
@@ -53,10 +61,13 @@ use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy};
 use crate::policy::SuricataProof;
 use crate::rules::{ListWatch, PackErrors, Packs};
 use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
-use crate::store::{Retention, Store, StoreError, Writer};
+use crate::store::{Effect, Retention, Store, StoreError, Writer};
 
 /// Drops a second and CPU that the kernel announces to us: enough to see the first of each ban.
 const EVENTS_PER_SECOND: u32 = 64;
+
+/// Effects in one transaction at start.
+const AT_ONCE: usize = 10_000;
 
 /// What the command line decides.
 #[derive(Clone, Debug, Default)]
@@ -162,17 +173,14 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let config = effective(&loaded, options);
     let _lock = Lock::take(&config.run_dir)?;
     let packs = Arc::new(packs(&config, &health)?);
-    let (mut store, opened) = Store::open(&config.state_dir)?;
-    if let Some(aside) = opened.set_aside {
-        health.degrade(
-            "database-damaged",
-            "",
-            format!(
-                "the database was damaged and is set aside as {}; bans go on from the kernel's maps, history and offences begin anew",
-                aside.display()
-            ),
-        );
+    let (mut store, opened) = Store::open_or_stand_in(&config.state_dir)?;
+    if let Some(why) = opened.unusable {
+        health.degrade("database-failing", "", failing(&why));
     }
+    if let Some(aside) = opened.set_aside {
+        health.degrade("database-damaged", "", damaged(&aside));
+    }
+    let wall = clock::bring_up_to_date(&mut store, &Clock::read());
     if loaded.degraded.is_none()
         && let Err(error) = loaded.remember()
     {
@@ -194,24 +202,46 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     } else {
         config.interfaces.clone()
     };
-    engine.policy_mut().confirm_sessions(Box::new(|peer, port| {
-        host::connections(peer.into(), port).ok().map(|found| !found.is_empty())
-    }));
     let (mut enforcement, drops, off) = enforcement(&config, options, &interfaces, &health)?;
-    let bans =
-        reconcile::bring_together(&mut engine, &mut enforcement, &mut store, &config, &health)?;
+    let mut known = known(&mut engine, &mut enforcement, &store, &config, &health, opened.created);
+    if let Err(DaemonError::Store(error)) = &known
+        && error.is_corrupt()
+        && store.stands_in().is_none()
+    {
+        let aside = store.renew()?;
+        health.degrade("database-damaged", "", damaged(&aside));
+        known = self::known(&mut engine, &mut enforcement, &store, &config, &health, true);
+    }
+    let (Together { bans, effects }, positions) = known?;
+    let effects = write_down(&mut store, effects);
 
     let inbox = Inbox::new();
     let mut sources = Sources::default();
-    let positions = sources::positions(store.read())?;
     let proof_known = !engine.policy().is_proof_unknown();
-    sources.follow(&config, positions, &inbox, &health, proof_known)?;
+    // They are entered first: what is written while the past is read isn't missed.
+    sources.follow(&config, positions.clone(), &inbox, &health, proof_known)?;
+    let recent = rebuild::rebuild(&mut engine, store.read(), &sources, &positions, &config.state)
+        .unwrap_or_else(|error| {
+            tracing::warn!(%error, "Windows, scores and sessions can't be rebuilt.");
+            Recent::default()
+        });
+    // What was long ago can't be confirmed.
+    engine.policy_mut().confirm_sessions(Box::new(|peer, port| {
+        host::connections(peer.into(), port).ok().map(|found| !found.is_empty())
+    }));
     let listener_dir = config.run_dir.clone();
     let writer = Writer::spawn(
         store,
-        Retention { offences: config.ban.forget_after, ..Retention::default() },
+        Retention {
+            history: config.state.history,
+            bytes: u64::from(config.state.megabytes) << 20,
+            offences: config.ban.forget_after,
+            ..Retention::default()
+        },
     )
     .map_err(|source| DaemonError::System { what: "a thread for the database", source })?;
+    writer.handle().push(effects);
+    writer.handle().push(sources.taken_up(&positions));
 
     let host = hostname();
     let (courier, mail_health) = courier(&config, &host, &writer, &health);
@@ -244,6 +274,8 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         surroundings,
         couriers,
         off,
+        recent,
+        wall,
     });
     runtime.block_on(live(Live {
         signals,
@@ -256,6 +288,48 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         listener_dir,
         writer,
     }))
+}
+
+/// What database and kernel know, brought together, and where sources were left.
+fn known(
+    engine: &mut Engine,
+    enforcement: &mut Enforcement,
+    store: &Store,
+    config: &Config,
+    health: &Health,
+    fresh: bool,
+) -> Result<(Together, Positions), DaemonError> {
+    let positions = sources::positions(store.read())?;
+    let together = reconcile::bring_together(engine, enforcement, store, config, health, fresh)?;
+    Ok((together, positions))
+}
+
+/// Writes effects in pieces that may be large together; gives those that the disk doesn't take.
+fn write_down(store: &mut Store, mut effects: Vec<Effect>) -> Vec<Effect> {
+    while !effects.is_empty() {
+        let piece = effects.len().min(AT_ONCE);
+        if let Err(error) = store.commit(&effects[..piece]) {
+            tracing::warn!(%error, "What the start has changed is written later.");
+            break;
+        }
+        effects.drain(..piece);
+    }
+    effects
+}
+
+/// What `status` says of a database that was set aside.
+fn damaged(aside: &Path) -> String {
+    format!(
+        "the database was damaged and is set aside as {}; bans go on from the kernel's maps, history and offences begin anew",
+        aside.display()
+    )
+}
+
+/// What `status` says of a database that can't be written.
+fn failing(error: &str) -> String {
+    format!(
+        "{error}; bans go on, what happened is kept in memory and written when the disk works again"
+    )
 }
 
 /// The signals that mean something to us, caught.

@@ -7,6 +7,7 @@
 mod pack_tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
@@ -55,6 +56,12 @@ impl Outcome<'_> {
             None => heads().any(|head| head.mail != Some(false)).then_some((Urgency::Digest, None)),
         }
     }
+}
+
+/// What is known about a record out of the past; nothing about a new one.
+#[derive(Clone, Copy, Default)]
+struct Past<'p> {
+    banned: Option<&'p dyn Fn(Target) -> bool>,
 }
 
 /// What a record caused, and all that led to it: for `explain`.
@@ -113,7 +120,7 @@ impl Engine {
     #[inline]
     pub fn step<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Outcome<'l> {
         let Self { packs, correlator, policy } = self;
-        Self::step_with(packs, correlator, policy, record, arrived, true)
+        Self::step_with(packs, correlator, policy, record, arrived, true, Past::default())
     }
 
     /// [`Self::step`] with a line that people beside root could have written: it alerts, and neither bans
@@ -124,14 +131,53 @@ impl Engine {
         arrived: Timestamp,
     ) -> Outcome<'l> {
         let Self { packs, correlator, policy } = self;
-        Self::step_with(packs, correlator, policy, record, arrived, false)
+        Self::step_with(packs, correlator, policy, record, arrived, false, Past::default())
+    }
+
+    /// Takes a record in that has had its effects already, before a restart: only what is kept in memory
+    /// comes of it. A ban that comes out isn't to be made, nor counted as standing; it has consumed its
+    /// evidence. `trusted`: as for [`Self::step`], and not for [`Self::step_untrusted`]; `banned`: a ban stood then that doesn't any more.
+    pub fn recall<'l>(
+        &'l mut self,
+        record: &'l Record<'l>,
+        arrived: Timestamp,
+        trusted: bool,
+        banned: impl Fn(Target) -> bool,
+    ) -> Outcome<'l> {
+        let Self { packs, correlator, policy } = self;
+        let past = Past { banned: Some(&banned) };
+        Self::step_with(packs, correlator, policy, record, arrived, trusted, past)
+    }
+
+    /// A ban began, long ago: see [`Self::recall`].
+    pub fn recall_ban(&mut self, target: Target) {
+        self.policy.needs_not_wait(target);
+        self.correlator.consume(target);
+    }
+
+    /// A ban was lifted, long ago.
+    pub fn recall_lift(&mut self, target: Target) {
+        self.policy.needs_not_wait(target);
+        self.correlator.forgive(target);
+    }
+
+    /// The wall's clock, which the lines' times are of, has stepped by so many microseconds.
+    pub fn step_clock(&mut self, by: i64) {
+        self.correlator.step_clock(by);
+        self.policy.step_clock(by);
+    }
+
+    /// How long what a line leaves behind can matter.
+    pub fn memory(&self) -> Duration {
+        self.correlator.memory()
     }
 
     /// [`Self::step`], and what it leaves unsaid.
     pub fn explain<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Explained<'l> {
         let Self { packs, correlator, policy } = self;
         let trace = packs.trace(record);
-        let outcome = Self::step_with(packs, correlator, policy, record, arrived, true);
+        let outcome =
+            Self::step_with(packs, correlator, policy, record, arrived, true, Past::default());
         let Outcome { time, event, offence, target, fired, verdict } = &outcome;
         let mut unsaid = Unsaid { trace, ..Unsaid::default() };
         if let Some(event) = event {
@@ -155,6 +201,7 @@ impl Engine {
         record: &'l Record<'l>,
         arrived: Timestamp,
         trusted: bool,
+        past: Past<'_>,
     ) -> Outcome<'l> {
         let time = record.time.map_or(arrived, |own| own.min(arrived));
         // Filled in where it will be returned: it is large, and this runs for every line.
@@ -176,14 +223,18 @@ impl Engine {
         let offence = &outcome.offence;
         outcome.target = policy.subject(event, offence);
         let target = outcome.target;
-        let banned = target.is_some_and(|target| policy.has_ban(target, time));
+        let banned = target.is_some_and(|target| {
+            policy.has_ban(target, time) || past.banned.is_some_and(|banned| banned(target))
+        });
         let allowed = correlator.counts_networks(event.kind.index)
             && offence.offender.is_some_and(|addr| policy.why_allowed(addr).is_some());
         let standing = Standing { banned, allowed };
         correlator.feed_into(event, offence, target, time, standing, &mut outcome.fired);
         outcome.verdict = policy.judge(offence, &outcome.fired, time, arrived);
         if let Verdict::Ban(order) | Verdict::Lapsed(order) = &outcome.verdict {
-            policy.record(order);
+            if past.banned.is_none() {
+                policy.record(order);
+            }
             correlator.consume(order.target);
         }
         outcome
@@ -322,6 +373,40 @@ mod tests {
         // From elsewhere nothing is shielded.
         lines[0] = lines[0].replace("198.51.100.7", "198.51.100.8");
         assert!(self::verdicts(&lines).iter().any(|verdict| matches!(verdict, Verdict::Ban(_))));
+    }
+
+    /// Seven failures before the clock is set by so many microseconds, the eighth after it: the engine, and
+    /// the eighth's verdict.
+    fn failures_around_a_step(by: i64, told: bool) -> Verdict {
+        let packs = Arc::new(Packs::load(true, &[]).unwrap());
+        let proof = SuricataProof::unknown();
+        let mut engine = Engine::new(packs, &Config::default(), Network::default(), proof);
+        let mut decoder = Decoder::new(Selection::Only(Format::Syslog), TimeZone::UTC);
+        let mut verdict = Verdict::Nothing;
+        for second in 0..8 {
+            let line = guess(second);
+            let line = Line { bytes: line.as_bytes(), arrived: Timestamp::now() };
+            let mut record = decoder.decode(line).unwrap();
+            let mut time = record.time.unwrap();
+            if second == 7 {
+                time = Timestamp::from_micros(time.as_micros() + by);
+                if told {
+                    engine.step_clock(by);
+                }
+            }
+            record.time = Some(time);
+            verdict = engine.step(&record, time).verdict;
+        }
+        verdict
+    }
+
+    #[test]
+    fn windows_go_on_when_the_clock_is_set() {
+        const DAY_US: i64 = 86_400_000_000;
+        for by in [DAY_US, -DAY_US] {
+            assert!(matches!(failures_around_a_step(by, true), Verdict::Ban(_)), "{by}");
+            assert_eq!(failures_around_a_step(by, false), Verdict::Nothing, "{by}");
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ use self::pace::Pace;
 pub use self::proof::{ProofError, SuricataProof};
 pub use self::record::Past;
 use self::record::{Asked, Record};
-pub use self::sessions::Confirm;
+pub use self::sessions::{Confirm, OpenSession};
 use self::sessions::{News, Sessions};
 use crate::config::{BanConfig, Config, Input, Mode};
 use crate::correlator::Fired;
@@ -192,6 +192,18 @@ impl Policy {
     /// Has somebody who knows confirm that sessions live; without it the lines are believed, for a time.
     pub fn confirm_sessions(&mut self, confirm: Confirm) {
         self.sessions.confirm_by(confirm);
+    }
+
+    /// The SSH sessions that are open, to be told after a restart.
+    pub fn sessions(&self) -> Vec<OpenSession> {
+        self.sessions.all().collect()
+    }
+
+    /// Those that were open before a restart; their lines may come once more.
+    pub fn restore_sessions(&mut self, open: impl IntoIterator<Item = OpenSession>) {
+        for OpenSession { addr, port, pid, since } in open {
+            self.sessions.open(self.target(addr), addr, port, pid, since);
+        }
     }
 
     /// What a ban of this offender is about: its address, or its IPv6 prefix; but a neighbour on one of
@@ -355,6 +367,20 @@ impl Policy {
     pub fn record(&mut self, order: &BanOrder) {
         self.pace.forget(order.target);
         self.record.note(order);
+    }
+
+    /// The wall's clock has stepped by so many microseconds: everything lasts as long as before.
+    pub fn step_clock(&mut self, by: i64) {
+        self.record.step_clock(by);
+        self.sessions.step_clock(by);
+        for expires in self.by_hand.values_mut().flatten() {
+            *expires = Timestamp::from_micros(expires.as_micros().saturating_add(by));
+        }
+    }
+
+    /// A ban of it needn't wait for `ban.max_per_minute` any more.
+    pub fn needs_not_wait(&mut self, target: Target) {
+        self.pace.forget(target);
     }
 
     /// What the database knows of earlier bans.

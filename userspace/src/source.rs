@@ -9,6 +9,7 @@
 //! [`Batch`]es in turn. [`WholeLines`] reads files and stdin once, for `explain` and `replay`.
 #![forbid(unsafe_code)]
 
+mod again;
 mod batch;
 mod discover;
 mod glob;
@@ -26,6 +27,7 @@ mod whole;
 
 use crate::config::Format;
 
+pub use self::again::{Again, LineAgain};
 pub use self::batch::{Batch, Lines, Loss, Report};
 pub use self::discover::{AUTH_LOGS, Plan, Planned, Role, Warning, plan};
 pub use self::glob::{

@@ -17,6 +17,7 @@ mod outbox;
 mod read;
 mod retention;
 mod schema;
+mod stand_in;
 mod writer;
 
 use std::io;
@@ -25,9 +26,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode};
 
 pub use self::commit::Committed;
-pub use self::effect::{AlertRecord, Allowed, Effect, Evidence, OutboxEntry, Position};
+pub use self::effect::{
+    AlertRecord, Allowed, Anchor, Checkpoint, Effect, Evidence, OutboxEntry, Position,
+};
 pub use self::outbox::{Batch, Draft, Mail, MailId, MailStats, Topic, Waiting};
-pub use self::read::{HistoryEntry, HistoryFilter, HistoryKind, Offences, Reader, StoredBan};
+pub use self::read::{HistoryEntry, HistoryFilter, HistoryKind, Offences, Reader, StoredBan, Turn};
 pub use self::retention::Retention;
 pub use self::schema::{Opened, VERSION};
 pub use self::writer::{Gone, Handle, Writer, WriterHealth};
@@ -39,6 +42,8 @@ pub const FILE: &str = "ravelin.db";
 #[derive(Debug)]
 pub struct Store {
     reader: Reader,
+    /// This isn't the database, which can't be used yet.
+    awaits: Option<stand_in::Awaited>,
 }
 
 impl Store {
@@ -51,6 +56,16 @@ impl Store {
     /// ravelin.
     pub fn open(state_dir: &Path) -> Result<(Self, Opened), StoreError> {
         schema::open(state_dir)
+    }
+
+    /// As [`Store::open`]; but where it can't be used, what can be read of it, or nothing, stands in for it,
+    /// which [`Opened`] tells. See [`Store::take_over`].
+    ///
+    /// # Errors
+    ///
+    /// A database that isn't ours or was written by a newer ravelin.
+    pub fn open_or_stand_in(state_dir: &Path) -> Result<(Self, Opened), StoreError> {
+        stand_in::open(state_dir)
     }
 
     /// Everything that can be read, as of the last commit.

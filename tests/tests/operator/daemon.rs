@@ -1,5 +1,6 @@
 //! The real program, as a daemon and as its command line.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -85,9 +86,24 @@ impl Daemon {
 
     /// Starts it (again) and waits until it answers.
     pub(super) fn restart(&mut self) {
+        self.restart_by(&[]);
+    }
+
+    /// The same, by a program that takes its command line.
+    pub(super) fn restart_by(&mut self, wrapper: &[&str]) {
         self.kill();
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let mut command = self.command(&["run"]);
+        let plain = self.command(&["run"]);
+        let mut words = wrapper.iter().map(|word| OsStr::new(word));
+        let mut command = match words.next() {
+            Some(program) => Command::new(program),
+            None => Command::new(plain.get_program()),
+        };
+        command.args(words);
+        if !wrapper.is_empty() {
+            command.arg(plain.get_program());
+        }
+        command.args(plain.get_args()).stdin(Stdio::null()).env_remove("SSH_CONNECTION");
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.child = Some(child);
         self.wait_until("it answers", || self.cli(&["status", "--json"]).json()["pid"] != 0);

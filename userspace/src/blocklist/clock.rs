@@ -85,9 +85,21 @@ impl Clock {
         Self { wall, monotonic_ns, suspended_ns: boottime_ns.saturating_sub(monotonic_ns) }
     }
 
+    /// The wall's time.
+    pub const fn wall(&self) -> Timestamp {
+        self.wall
+    }
+
     /// Nanoseconds of `CLOCK_MONOTONIC`.
     pub const fn monotonic_ns(&self) -> u64 {
         self.monotonic_ns
+    }
+
+    /// The wall's time when the machine was booted, by the wall's clock of now, in microseconds: it changes
+    /// when that clock is set, and in no other way.
+    pub fn booted_us(&self) -> i64 {
+        let up = self.monotonic_ns.saturating_add(self.suspended_ns) / 1_000;
+        self.wall.as_micros().saturating_sub(i64::try_from(up).unwrap_or(i64::MAX))
     }
 
     /// How long the machine has been suspended since boot, give or take the time between two readings.

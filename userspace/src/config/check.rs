@@ -15,11 +15,11 @@ use serde_yaml::{Location, Spanned};
 use self::listeners::RawInput;
 use super::error::{ConfigError, Place, masked};
 use super::nearest::nearest;
-use super::raw::{KEYS, RawBan, RawConfig, RawMail, RawSource, Text};
+use super::raw::{KEYS, RawBan, RawConfig, RawMail, RawSource, RawState, Text};
 use super::relay::Login;
 use super::{
-    BanConfig, Config, Format, Input, MailConfig, Mode, SourceConfig, WebhookStyle, XdpMode,
-    parse_duration, relay,
+    BanConfig, Config, Format, Input, MailConfig, Mode, SourceConfig, StateConfig, WebhookStyle,
+    XdpMode, parse_duration, relay,
 };
 use crate::event::Target;
 
@@ -76,6 +76,7 @@ impl Check<'_> {
             fronts: self.many("fronts", raw.fronts, prefix)?.unwrap_or(usual.fronts),
             ban: self.ban(raw.ban.unwrap_or_default(), usual.ban)?,
             mail: self.mail(raw.mail.unwrap_or_default(), usual.mail)?,
+            state: self.state(raw.state.unwrap_or_default(), usual.state)?,
         })
     }
 
@@ -112,6 +113,31 @@ impl Check<'_> {
                 raw.max_per_minute,
                 usual.max_per_minute,
                 number(1..=u32::MAX),
+            )?,
+        })
+    }
+
+    fn state(&self, raw: RawState, usual: StateConfig) -> Result<StateConfig, ConfigError> {
+        Ok(StateConfig {
+            history: self.one("state.history", raw.history, usual.history, some_time)?,
+            megabytes: self.one(
+                "state.megabytes",
+                raw.megabytes,
+                usual.megabytes,
+                number(16..=MOST_MEGABYTES),
+            )?,
+            rebuild: self.one("state.rebuild", raw.rebuild, usual.rebuild, some_time)?,
+            rebuild_megabytes: self.one(
+                "state.rebuild_megabytes",
+                raw.rebuild_megabytes,
+                usual.rebuild_megabytes,
+                number(0..=MOST_MEGABYTES),
+            )?,
+            rebuild_time: self.one(
+                "state.rebuild_time",
+                raw.rebuild_time,
+                usual.rebuild_time,
+                some_time,
             )?,
         })
     }
@@ -396,6 +422,9 @@ const NEVER: u8 = 16;
 
 /// The kernel refuses a hash map whose buckets, 16 bytes each in a power of two, pass 4 GiB.
 const MOST_ENTRIES: u32 = 1 << 27;
+
+/// A terabyte.
+const MOST_MEGABYTES: u32 = 1 << 20;
 
 /// One of some words.
 fn word<T: Copy>(known: &[(&'static str, T)]) -> impl Fn(&str) -> Result<T, String> {

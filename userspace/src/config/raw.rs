@@ -25,6 +25,7 @@ pub(super) struct RawConfig {
     pub(super) fronts: Option<Vec<Text>>,
     pub(super) ban: Option<RawBan>,
     pub(super) mail: Option<RawMail>,
+    pub(super) state: Option<RawState>,
     pub(super) metrics: Option<Text>,
 }
 
@@ -80,6 +81,17 @@ pub(super) struct RawMail {
     pub(super) per_hour: Option<Text>,
 }
 
+/// `state`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawState {
+    pub(super) history: Option<Text>,
+    pub(super) megabytes: Option<Text>,
+    pub(super) rebuild: Option<Text>,
+    pub(super) rebuild_megabytes: Option<Text>,
+    pub(super) rebuild_time: Option<Text>,
+}
+
 /// Every key with its section, to tell where a misplaced one belongs. The documentation is tested
 /// against this list, and this list against the structs.
 pub(super) const KEYS: [&str; 49] = [
@@ -131,5 +143,11 @@ pub(super) const KEYS: [&str; 49] = [
     "mail.webhook_style",
     "mail.webhook_secret_file",
     "mail.per_hour",
+    "state",
+    "state.history",
+    "state.megabytes",
+    "state.rebuild",
+    "state.rebuild_megabytes",
+    "state.rebuild_time",
     "metrics",
 ];

@@ -118,6 +118,16 @@ impl Absences {
         }
     }
 
+    /// The clock has stepped by so many milliseconds.
+    pub(super) fn step_clock(&mut self, by: i64) {
+        self.deadlines.clear();
+        for (what, open) in &mut self.open {
+            open.since = open.since.saturating_add(by);
+            open.place.0 = open.place.0.saturating_add(by);
+            self.deadlines.insert(open.place, *what);
+        }
+    }
+
     /// Expectations that there was no room for.
     pub(super) const fn turned_away(&self) -> u64 {
         self.turned_away
@@ -171,6 +181,16 @@ mod tests {
         absences.expect(WHAT, 60, 100, true, None);
         absences.expect(WHAT, 300, 100, true, None);
         assert_eq!(passed(&mut absences, 401), [(60, 160), (300, 400)]);
+    }
+
+    #[test]
+    fn it_is_awaited_as_long_when_the_clock_is_set() {
+        let mut absences = Absences::default();
+        absences.expect(WHAT, 10, 100, false, None);
+        absences.step_clock(-1_000);
+        assert!(!absences.has_passed(-890) && absences.has_passed(-889));
+        absences.step_clock(5_000);
+        assert_eq!(passed(&mut absences, 4_111), [(4_010, 4_110)]);
     }
 
     #[test]

@@ -87,6 +87,13 @@ impl Attempts {
         times
     }
 
+    /// The clock has stepped by so many milliseconds.
+    pub(super) fn step_clock(&mut self, by: i64) {
+        for session in &mut self.sessions {
+            session.seen = session.seen.saturating_add(by);
+        }
+    }
+
     /// Sessions that were forgotten to make room.
     pub(super) const fn evicted(&self) -> u64 {
         self.evicted

@@ -130,6 +130,12 @@ impl Entry {
         self.scope
     }
 
+    /// All times by so many milliseconds: the clock that they are of has stepped.
+    pub(super) const fn step_clock(&mut self, by: i64) {
+        self.touched = self.touched.saturating_add(by);
+        self.anchor = self.anchor.saturating_add(by);
+    }
+
     /// Moves the score to `now`, if that is later.
     pub(super) fn touch(&mut self, now: i64, half_life: f64) {
         if now > self.touched {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ravelin_common::DropEvent;
 use tokio::sync::{mpsc, watch};
 
+use super::clock::WallClock;
 use super::echoes::Echoes;
 use super::evidence::Recent;
 use super::health::Health;
@@ -33,7 +34,7 @@ use crate::store::{self, Effect, Evidence};
 /// How often time itself is looked after: lapses, what waits for the rate, health.
 const TICK: Duration = Duration::from_millis(250);
 /// A live source's stamps may be this far off.
-const SKEW: Duration = Duration::from_secs(60);
+pub(super) const SKEW: Duration = Duration::from_secs(60);
 
 /// What is asked of the engine's thread beside lines.
 #[derive(Debug)]
@@ -92,13 +93,15 @@ pub(super) struct Parts {
     pub(super) couriers: mpsc::UnboundedSender<Option<Courier>>,
     /// Everything passes, by a person's word.
     pub(super) off: bool,
+    /// Lines of earlier.
+    pub(super) recent: Recent,
+    pub(super) wall: WallClock,
 }
 
 /// The engine's thread.
 pub(super) struct Pipeline {
     pub(super) parts: Parts,
     pub(super) started: Instant,
-    pub(super) recent: Recent,
     /// Alerts that come twice; only where several sources bring some.
     echoes: Option<Echoes>,
     pub(super) suspects: Suspects,
@@ -119,7 +122,6 @@ impl Pipeline {
         Self {
             parts,
             started: Instant::now(),
-            recent: Recent::default(),
             echoes: None,
             suspects: Suspects::default(),
             undropped: HashMap::default(),
@@ -221,6 +223,8 @@ impl Pipeline {
 
     /// Lines and their effects, committed with the position behind them.
     fn batch(&mut self, batch: &Batch) {
+        // Read before the clock was set back, they didn't arrive later than now.
+        let arrived = batch.arrived.min(self.look_at_clock());
         let mut effects = Vec::new();
         let at = batch.source.index();
         for report in &batch.reports {
@@ -231,7 +235,7 @@ impl Pipeline {
             _ => drop(self.echoes.get_or_insert_default()),
         }
         for line in batch.lines() {
-            self.line(at, line, batch.trusted, &mut effects);
+            self.line(at, Line { arrived, ..line }, batch.trusted, &mut effects);
         }
         let Some(source) = self.parts.sources.active.get_mut(at) else { return };
         source.caught_up = source.status.progress().1 == 0 && !source.keeps_our_time();
@@ -240,10 +244,18 @@ impl Pipeline {
         }
         source.place = Some(batch.position.clone());
         if batch.position != Position::Socket {
-            effects.push(Effect::Position(store::Position {
-                source: source.name.clone(),
-                place: batch.position.to_string(),
-            }));
+            let position =
+                store::Position { source: source.name.clone(), place: batch.position.to_string() };
+            if let Some(bytes) = source.checkpoints.read(batch.lines.taken(), Instant::now()) {
+                effects.push(Effect::Sessions(self.parts.engine.policy().sessions()));
+                effects.push(Effect::Checkpoint(store::Checkpoint {
+                    position: position.clone(),
+                    at: arrived,
+                    behind: source.caught_up.then_some(source.checkpoints.behind()),
+                    bytes,
+                }));
+            }
+            effects.push(Effect::Position(position));
         }
         self.parts.store.push(effects);
     }
@@ -269,6 +281,8 @@ impl Pipeline {
             && let Some(time) = record.time
         {
             let skewed = line.arrived.since(time) > SKEW || time.since(line.arrived) > SKEW;
+            let behind = line.arrived.as_micros().saturating_sub(time.as_micros());
+            source.checkpoints.lags(if skewed { behind } else { 0 });
             if skewed {
                 record.time = None;
             }
@@ -311,8 +325,8 @@ impl Pipeline {
         }
         let evidence = match outcome.target {
             Some(target) => {
-                self.recent.note(target, line.bytes);
-                self.recent.of(target)
+                self.parts.recent.note(target, line.bytes);
+                self.parts.recent.of(target)
             }
             None => {
                 let mut evidence = Evidence::default();
@@ -343,7 +357,7 @@ impl Pipeline {
                 // The kernel first; what failed there must not look banned.
                 match self.enforce(&order) {
                     Ok(()) => {
-                        self.recent.forget(order.target);
+                        self.parts.recent.forget(order.target);
                         effects.push(Effect::Banned { order, evidence });
                     }
                     Err(()) => self.parts.engine.forgive(order.target, line.arrived),

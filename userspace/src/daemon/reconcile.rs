@@ -20,21 +20,30 @@ use crate::engine::Engine;
 use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl};
 use crate::policy::Past;
 use crate::seeded::HashMap;
-use crate::store::{Effect, Store};
+use crate::store::{Effect, Store, StoredBan};
 
 /// Bans that are handed on at once.
 const BATCH: usize = 1_000;
 /// So many times that may be read ahead.
 const AHEAD: usize = 16;
 
-/// Gives the bans that stand.
+/// What it came to.
+pub(super) struct Together {
+    /// Those that stand.
+    pub(super) bans: HashMap<Target, BanOrder>,
+    /// To be written down.
+    pub(super) effects: Vec<Effect>,
+}
+
+/// `fresh`: the database has just been begun, so that what the kernel holds is new to it.
 pub(super) fn bring_together(
     engine: &mut Engine,
     enforcement: &mut Enforcement,
-    store: &mut Store,
+    store: &Store,
     config: &Config,
     health: &Health,
-) -> Result<HashMap<Target, BanOrder>, DaemonError> {
+    fresh: bool,
+) -> Result<Together, DaemonError> {
     let now = Timestamp::now();
     let clock = Clock::read();
     // Before the bans: one of what a person allowed doesn't come back.
@@ -53,10 +62,10 @@ pub(super) fn bring_together(
     let Stored { mut bans, mut standing, covered } = stored;
     let mut gone: HashSet<Target> = lifted.iter().map(|ban| ban.target).collect();
     lifted.extend(covered.into_iter().filter(|target| gone.insert(*target)).map(never_dropped));
-    store.commit(&lifted.iter().map(|ban| forgiven(ban, now)).collect::<Vec<_>>())?;
-    let mut past = Vec::new();
+    let mut effects: Vec<Effect> = lifted.iter().map(|ban| forgiven(ban, now)).collect();
+    let mut offenders = Vec::new();
     store.read().offences(now.saturating_sub(config.ban.forget_after), |offences| {
-        past.push(Past {
+        offenders.push(Past {
             target: offences.target,
             ports: None,
             expires: Some(offences.last),
@@ -83,20 +92,15 @@ pub(super) fn bring_together(
             );
         }
         let mut adopt = |entry: KernelBan| {
-            if !entry.expires.lapsed(clock.monotonic_ns()) {
-                bans.entry(entry.target).or_insert_with(|| BanOrder {
-                    target: entry.target,
-                    since: now,
-                    ttl: clock
-                        .timestamp(entry.expires)
-                        .map_or(Ttl::Permanent, |expires| Ttl::For(expires.since(now))),
-                    ports: entry.ports,
-                    origin: Origin::Adopted,
-                    rule: None,
-                    level: None,
-                    reason: "found in the kernel, unknown to the database".to_owned(),
-                    offences: 0,
-                });
+            let Entry::Vacant(free) = bans.entry(entry.target) else { return };
+            if entry.expires.lapsed(clock.monotonic_ns()) {
+                return;
+            }
+            let order = free.insert(adopted(entry, now, &clock));
+            if fresh {
+                // Their lines don't come again: where those were read to is unknown as well.
+                standing.push(past(order));
+                effects.push(Effect::Standing { order: order.clone() });
             }
         };
         // After a reboot it holds nothing but what we have just put there.
@@ -111,11 +115,37 @@ pub(super) fn bring_together(
             );
         }
     }
-    engine.policy_mut().restore(past);
+    engine.policy_mut().restore(offenders);
     // An adopted ban may be one whose line comes again, since we died before it was committed: then the
     // line shall ban it anew, with its reason, its mail and its place in the history.
     engine.policy_mut().restore(standing);
-    Ok(bans)
+    Ok(Together { bans, effects })
+}
+
+/// A ban that only the kernel knew.
+fn adopted(entry: KernelBan, now: Timestamp, clock: &Clock) -> BanOrder {
+    BanOrder {
+        target: entry.target,
+        since: now,
+        ttl: clock
+            .timestamp(entry.expires)
+            .map_or(Ttl::Permanent, |expires| Ttl::For(expires.since(now))),
+        ports: entry.ports,
+        origin: Origin::Adopted,
+        rule: None,
+        level: None,
+        reason: "found in the kernel, unknown to the database".to_owned(),
+        offences: 0,
+    }
+}
+
+fn past(order: &BanOrder) -> Past {
+    Past {
+        target: order.target,
+        ports: order.ports.clone(),
+        expires: order.expires(),
+        offences: order.offences,
+    }
 }
 
 /// What the database says of bans.
@@ -132,12 +162,7 @@ impl Stored {
     /// Takes one of them, which stands.
     fn take(&mut self, order: BanOrder) {
         let target = order.target;
-        self.standing.push(Past {
-            target,
-            ports: order.ports.clone(),
-            expires: order.expires(),
-            offences: order.offences,
-        });
+        self.standing.push(past(&order));
         match self.bans.entry(target) {
             Entry::Vacant(free) => drop(free.insert(order)),
             Entry::Occupied(mut known) => {
@@ -177,7 +202,7 @@ fn read_bans(
     let stands = |order: &BanOrder| order.expires().is_none_or(|expires| expires > now);
     let mut orders = Vec::new();
     let Some(blocklist) = blocklist else {
-        store.read().bans(|row| orders.extend(Some(row.order).filter(stands)))?;
+        store.read().bans(|row| orders.extend(Some(begun(row, now)).filter(stands)))?;
         return Ok((Stored::of(orders), None));
     };
     let mut covered = Vec::new();
@@ -189,7 +214,7 @@ fn read_bans(
             .map_err(|source| DaemonError::System { what: "a thread for the bans", source })?;
         let mut batch = Vec::with_capacity(BATCH);
         let read = store.read().bans(|row| {
-            let order = row.order;
+            let order = begun(row, now);
             if !stands(&order) {
                 return;
             }
@@ -212,6 +237,12 @@ fn read_bans(
         read?;
         Ok((Stored { covered, ..Stored::of(orders) }, Some(restored)))
     })
+}
+
+/// A ban doesn't begin in the future: where the clock was set back, what is left of it isn't more than all.
+fn begun(row: StoredBan, now: Timestamp) -> BanOrder {
+    let order = row.order;
+    BanOrder { since: order.since.min(now), ..order }
 }
 
 /// A ban that only the database knew.

@@ -9,17 +9,19 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 
 use super::DaemonError;
+use super::checkpoint::Checkpoints;
 use super::globs::{Glob, Vanished};
 use super::habit::{Lag, Losses, Recognition, Silence};
 use super::health::Health;
 use super::pipeline::Command;
 use crate::config::{Config, Format, Input, SourceConfig};
+use crate::event::Timestamp;
 use crate::format::{Decoder, Selection};
 use crate::source::{
     self, AUTH_LOGS, FileSource, Inbox, JournalSource, LineCap, Listen, ListenSource, Plan,
     Position, Role, SourceHandle, SourceId, SourceStatus, SpawnError, State, StatusRow, Trust,
 };
-use crate::store::{Effect, Reader};
+use crate::store::{self, Checkpoint, Effect, Reader};
 
 /// Where each source, by name, was left.
 pub(super) type Positions = HashMap<String, Position>;
@@ -44,7 +46,7 @@ pub(super) struct Active {
     /// Its path, as in the database.
     pub(super) name: String,
     /// What is read.
-    input: Input,
+    pub(super) input: Input,
     /// The admin trusts it, whoever may write to it.
     trusted: bool,
     /// The pattern that it matches, where it isn't named by itself.
@@ -61,6 +63,7 @@ pub(super) struct Active {
     pub(super) place: Option<Position>,
     /// Its stamps are off; arrival time is used.
     pub(super) skewed: bool,
+    pub(super) checkpoints: Checkpoints,
     pub(super) lag: Lag,
     pub(super) losses: Losses,
     pub(super) silence: Silence,
@@ -78,6 +81,14 @@ impl Active {
     /// Whether its stamps are this host's own clock: then they aren't off, however old they are.
     pub(super) const fn keeps_our_time(&self) -> bool {
         matches!(self.input, Input::Journal { .. })
+    }
+
+    /// Whether its lines may ban, as things are now.
+    pub(super) fn may_ban(&self) -> bool {
+        match &self.input {
+            Input::File(path) => self.trusted || source::trust_in_file(path).may_ban(),
+            _ => self.status.trust().may_ban(),
+        }
     }
 
     fn reads(&self, path: &Path) -> bool {
@@ -144,6 +155,25 @@ impl Sources {
     pub(super) fn of_suricata(&self) -> usize {
         let formats = self.reading().map(|source| source.format);
         formats.filter(|it| matches!(it, Format::SuricataEve | Format::SuricataFast)).count()
+    }
+
+    /// Where those are taken up that were left at these positions: what comes first is a backlog.
+    pub(super) fn taken_up(&mut self, at: &Positions) -> Vec<Effect> {
+        let mut noted = Vec::new();
+        for source in self.reading_mut() {
+            let Some(position) = at.get(&source.name) else { continue };
+            source.checkpoints.noted(Instant::now());
+            noted.push(Effect::Checkpoint(Checkpoint {
+                position: store::Position {
+                    source: source.name.clone(),
+                    place: position.to_string(),
+                },
+                at: Timestamp::now(),
+                behind: None,
+                bytes: 0,
+            }));
+        }
+        noted
     }
 
     /// Starts every source that `config` wants and that isn't read yet, at its committed position, and
@@ -312,6 +342,7 @@ impl Sources {
             caught_up: false,
             place: stored,
             skewed: false,
+            checkpoints: Checkpoints::default(),
             lag: Lag::default(),
             losses: Losses::default(),
             silence: Silence::new(Instant::now()),

@@ -2,25 +2,26 @@
 
 use std::time::Duration;
 
+use super::failing;
 use super::logline::UnbanLine;
 use super::pipeline::Pipeline;
 use super::telling::{missed_notice, missed_record};
 use crate::blocklist::Clock;
 use crate::event::Timestamp;
-use crate::store::{Allowed, Effect, Evidence};
+use crate::store::{Allowed, Effect};
 
 /// A line may be so long on its way from its writer to us.
-const STRAGGLERS: Duration = Duration::from_secs(2);
+pub(super) const STRAGGLERS: Duration = Duration::from_secs(2);
 
 impl Pipeline {
     /// What only time brings.
     pub(super) fn tick(&mut self) {
-        let now = Timestamp::now();
+        let now = self.look_at_clock();
         self.sweep(now);
         for order in self.parts.engine.policy_mut().release(now) {
             if self.enforce(&order).is_ok() {
                 self.parts.engine.banned(&order);
-                let evidence = self.recent.of(order.target);
+                let evidence = self.parts.recent.of(order.target);
                 self.parts.store.push([Effect::Banned { order, evidence }]);
             }
         }
@@ -64,7 +65,12 @@ impl Pipeline {
         if !self.parts.sources.reading().all(|source| source.caught_up) {
             return;
         }
-        for missed in self.parts.engine.advance(now.saturating_sub(STRAGGLERS)) {
+        let until = now.saturating_sub(STRAGGLERS);
+        let missed = self.parts.engine.advance(until);
+        if !missed.is_empty() {
+            self.parts.store.push([Effect::Awaited { until }]);
+        }
+        for missed in missed {
             let rule = &missed.rule;
             tracing::info!(rule = rule.id, level = rule.level, since = %missed.since, "Nothing came: {}.", rule.description);
             self.parts.store.push(missed_record(&missed).map(Effect::Alert));
@@ -116,11 +122,7 @@ impl Pipeline {
         let fares = self.parts.store.health();
         let health = &self.parts.health;
         match &fares.failing {
-            Some((_, error)) => health.degrade(
-                "database-failing",
-                "",
-                format!("{error}; bans go on, what happened is kept in memory and written when the disk works again"),
-            ),
+            Some((_, error)) => health.degrade("database-failing", "", failing(error)),
             None => health.clear("database-failing", ""),
         }
         if fares.let_go > 0 {
@@ -137,11 +139,13 @@ impl Pipeline {
             && self.renewed != Some(at)
         {
             self.renewed = Some(at);
-            health.note(
-                "database-renewed",
-                "",
-                format!("the database was damaged; it is set aside as {aside}, and a fresh one has all standing bans"),
-            );
+            if let Some(aside) = aside {
+                health.note(
+                    "database-renewed",
+                    "",
+                    format!("the database was damaged; it is set aside as {aside}, and a fresh one has all standing bans"),
+                );
+            }
             let by_hand = self.parts.engine.policy().allowed_by_hand();
             let allowed: Vec<Effect> = by_hand
                 .map(|(target, expires)| {
@@ -153,7 +157,7 @@ impl Pipeline {
                 .parts
                 .bans
                 .values()
-                .map(|order| Effect::Banned { order: order.clone(), evidence: Evidence::default() })
+                .map(|order| Effect::Standing { order: order.clone() })
                 .collect();
             self.parts.store.push(bans);
         }

@@ -217,6 +217,17 @@ impl Record {
         stood
     }
 
+    /// The clock has stepped by so many microseconds: what is left of a ban is as long as before.
+    pub(super) fn step_clock(&mut self, by: i64) {
+        for past in self.targets.values_mut() {
+            past.expires = stepped(past.expires, by);
+        }
+        for scoped in self.scoped.values_mut() {
+            scoped.until = stepped(scoped.until, by);
+            scoped.every_until = stepped(scoped.every_until, by);
+        }
+    }
+
     /// Forgets offences that are old enough, now and then.
     pub(super) fn expire(&mut self, now: Timestamp) {
         let since = now.since(self.swept);
@@ -270,6 +281,13 @@ impl Record {
         let targets = &self.targets;
         self.wide.retain(|net, ()| targets.contains_key(&Target::from(net)));
         self.scoped.retain(|target, _| targets.contains_key(target));
+    }
+}
+
+fn stepped(time: Timestamp, by: i64) -> Timestamp {
+    match time {
+        NOT | NEVER => time,
+        time => Timestamp::from_micros(time.as_micros().saturating_add(by)),
     }
 }
 
@@ -394,6 +412,22 @@ mod tests {
         let wide = BanOrder { target: target("198.51.100.0/24"), ..of("25,80", 300, 50) };
         record.note(&wide);
         assert!(stands(&record, "80", 310) && !stands(&record, "*", 310));
+    }
+
+    #[test]
+    fn what_is_left_of_a_ban_is_as_long_after_the_clock_was_set() {
+        for by in [86_400, -86_400] {
+            let mut record = record();
+            record.restore(past("198.51.100.7", 100));
+            record.restore(Past { expires: None, ..past("192.0.2.1", 0) });
+            record.step_clock(by * 1_000_000);
+            let stands =
+                |text, secs| record.standing(target(text), Asked::Every, at(secs + by)).is_some();
+            assert!(stands("198.51.100.7", 99) && !stands("198.51.100.7", 100), "{by}");
+            assert!(stands("192.0.2.1", 1_000_000));
+            assert_eq!(record.next_offence(target("198.51.100.7"), at(by + 1_099)), 2);
+            assert_eq!(record.next_offence(target("198.51.100.7"), at(by + 1_100)), 1);
+        }
     }
 
     #[test]

@@ -44,6 +44,19 @@ struct Session {
     confirmed: Option<Timestamp>,
 }
 
+/// A session that was opened and not closed yet, as far as its lines tell.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OpenSession {
+    /// Where it comes from.
+    pub addr: IpAddr,
+    /// Its port there.
+    pub port: Option<u16>,
+    /// The process that serves it.
+    pub pid: Option<u32>,
+    /// When it began.
+    pub since: Timestamp,
+}
+
 /// What an event says about sessions.
 pub(super) enum News {
     /// One began.
@@ -145,6 +158,22 @@ impl Sessions {
             };
             session.addr != addr || !same
         });
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = OpenSession> {
+        self.targets.values().flatten().map(|session| {
+            let Session { addr, port, pid, since, confirmed: _ } = *session;
+            OpenSession { addr, port, pid, since }
+        })
+    }
+
+    /// The clock has stepped by so many microseconds.
+    pub(super) fn step_clock(&mut self, by: i64) {
+        for session in self.targets.values_mut().flatten() {
+            session.since = Timestamp::from_micros(session.since.as_micros().saturating_add(by));
+            session.confirmed = None;
+        }
     }
 
     /// Whether a session of `target` lives at `time`, as far as is known at `arrived`.

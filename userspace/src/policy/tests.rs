@@ -8,7 +8,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::*;
-use crate::config::{MailConfig, XdpMode};
+use crate::config::{MailConfig, StateConfig, XdpMode};
 use crate::event::{Blame, EveExtra, EventKind, Flow, RuleHead, SuricataAlert, Value};
 
 const HOME: &str = "203.0.113.9";
@@ -43,6 +43,7 @@ fn config() -> Config {
             max: 1 << 20,
             max_per_minute: 6_000,
         },
+        state: StateConfig::default(),
         mail: MailConfig {
             level: 7,
             immediate: 10,

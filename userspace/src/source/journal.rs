@@ -3,6 +3,7 @@
 //!
 //! A full lane leaves the pipe full, which makes `journalctl` wait: the journal keeps what isn't read.
 
+mod again;
 mod entry;
 
 use std::io::{self, Read as _};
@@ -17,6 +18,7 @@ use memchr::memchr;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+pub(super) use self::again::JournalAgain;
 use self::entry::Entry;
 use super::thread::{SourceHandle, SpawnError};
 use super::trust::Trust;
@@ -349,7 +351,7 @@ fn not_run(program: &Path, error: &io::Error) -> String {
 }
 
 /// Entries as they come out of the pipe.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Entries {
     buffer: Vec<u8>,
     /// Bytes passed over of an entry that is too long.
@@ -357,6 +359,7 @@ struct Entries {
 }
 
 /// One entry.
+#[derive(Debug)]
 struct Taken {
     /// Empty where it was too long.
     json: Vec<u8>,
@@ -388,6 +391,7 @@ impl Entries {
 }
 
 /// A `journalctl`; killed when dropped.
+#[derive(Debug)]
 struct Running {
     child: Child,
     output: ChildStdout,

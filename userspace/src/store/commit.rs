@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use rusqlite::{Transaction, TransactionBehavior, params};
 
-use super::effect::{AlertRecord, Allowed, Effect, Evidence, OutboxEntry, Position};
+use super::effect::{
+    AlertRecord, Allowed, Anchor, Checkpoint, Effect, Evidence, OutboxEntry, Position,
+};
 use super::{Store, StoreError};
 use crate::event::{BanOrder, Ports, Target, Timestamp};
+use crate::policy::OpenSession;
 
 /// What a commit contained.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -20,6 +23,16 @@ pub struct Committed {
 /// Entries that wait in a lane one by one; what comes on top of them is only counted by topic, so that a
 /// flood of alerts can't fill the disk. No mail could tell so many anyway.
 pub(super) const WAITING_MAX: i64 = 10_000;
+
+/// Checkpoints kept of each source: a day and more at one each few minutes.
+const CHECKPOINTS: u32 = 320;
+
+/// Under this name `meta` has until when what was awaited has been told.
+pub(super) const AWAITED: &str = "awaited_until";
+
+/// Under these `meta` has what the wall's clock is measured by.
+pub(super) const BOOT: &str = "boot";
+pub(super) const BOOTED: &str = "booted";
 
 /// Effects that leave a cache behind which isn't worth its memory.
 const LARGE: usize = 10_000;
@@ -66,10 +79,25 @@ impl Writing<'_> {
             Effect::Forgotten { source } => {
                 self.execute("DELETE FROM positions WHERE source = ?1", [source])
             }
+            Effect::Checkpoint(checkpoint) => self.checkpoint(checkpoint),
+            Effect::Sessions(open) => self.sessions(open),
+            Effect::Awaited { until } => self.execute(
+                "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
+                params![AWAITED, until.as_micros()],
+            ),
+            Effect::Clock { anchor, stepped } => self.clock(anchor, *stepped),
             Effect::Banned { order, evidence } => {
                 self.ban(order)?;
                 self.offence(order)?;
                 self.ban_history("ban", order, evidence)
+            }
+            Effect::Standing { order } => {
+                if self.knows(order)? {
+                    return Ok(());
+                }
+                self.ban(order)?;
+                self.offence(order)?;
+                self.ban_history("ban", order, &Evidence::default())
             }
             Effect::Late { order, evidence } => {
                 self.offence(order)?;
@@ -97,6 +125,60 @@ impl Writing<'_> {
         self.execute("INSERT OR REPLACE INTO positions VALUES (?1, ?2)", [source, place])
     }
 
+    fn checkpoint(&self, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+        let Checkpoint { position: Position { source, place }, at, behind, bytes } = checkpoint;
+        // A daemon that is started again and again stays at the same place.
+        let known = self
+            .transaction
+            .prepare_cached(
+                "UPDATE checkpoints SET behind = ?3 WHERE place = ?2 AND id =
+                     (SELECT id FROM checkpoints WHERE source = ?1 ORDER BY id DESC LIMIT 1)",
+            )?
+            .execute(params![source, place, behind])?;
+        if known > 0 {
+            return Ok(());
+        }
+        self.execute(
+            "INSERT INTO checkpoints (source, at, place, behind, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![source, at.as_micros(), place, behind, count(*bytes)],
+        )?;
+        self.execute(
+            "DELETE FROM checkpoints WHERE source = ?1 AND id <=
+                 (SELECT id FROM checkpoints WHERE source = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+            params![source, CHECKPOINTS],
+        )
+    }
+
+    fn sessions(&self, open: &[OpenSession]) -> rusqlite::Result<()> {
+        self.execute("DELETE FROM sessions", [])?;
+        for OpenSession { addr, port, pid, since } in open {
+            self.execute(
+                "INSERT INTO sessions VALUES (?1, ?2, ?3, ?4)",
+                params![addr.to_string(), port, pid, since.as_micros()],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn clock(&self, anchor: &Anchor, stepped: i64) -> rusqlite::Result<()> {
+        if stepped != 0 {
+            for sql in [
+                "UPDATE bans SET since = since + ?1, expires = expires + ?1",
+                "UPDATE allowed SET since = since + ?1, expires = expires + ?1",
+                "UPDATE offences SET last = last + ?1",
+                "UPDATE checkpoints SET at = at + ?1",
+                "UPDATE sessions SET since = since + ?1",
+                "UPDATE entries SET queued = queued + ?1",
+                "UPDATE mails SET made = made + ?1, due = due + ?1, settled = settled + ?1",
+            ] {
+                self.execute(sql, [stepped])?;
+            }
+        }
+        let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
+        self.execute(sql, params![BOOT, anchor.boot])?;
+        self.execute(sql, params![BOOTED, anchor.booted_us])
+    }
+
     fn ban(&self, order: &BanOrder) -> rusqlite::Result<()> {
         self.execute(
             "INSERT INTO bans (target, since, expires, origin, rule, level, reason, offences, ports)
@@ -115,6 +197,13 @@ impl Writing<'_> {
                 order.ports.as_ref().map(Ports::to_string).unwrap_or_default(),
             ],
         )
+    }
+
+    fn knows(&self, order: &BanOrder) -> rusqlite::Result<bool> {
+        let ports = order.ports.as_ref().map(Ports::to_string).unwrap_or_default();
+        self.transaction
+            .prepare_cached("SELECT 1 FROM bans WHERE target = ?1 AND ports = ?2")?
+            .exists(params![order.target.to_string(), ports])
     }
 
     fn offence(&self, order: &BanOrder) -> rusqlite::Result<()> {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{BanOrder, Origin, Target, Timestamp, Withheld};
+use crate::policy::OpenSession;
 
 /// Something that a batch of lines, a person or time did.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,12 +15,34 @@ pub enum Effect {
         /// Its name.
         source: String,
     },
+    /// Where a source stands, to read from there once more after a restart.
+    Checkpoint(Checkpoint),
+    /// All SSH sessions that are open.
+    Sessions(Vec<OpenSession>),
+    /// What was awaited and hadn't come by then has been told.
+    Awaited {
+        /// By the lines' time.
+        until: Timestamp,
+    },
+    /// What the wall's clock is measured by, and by how many microseconds it has stepped since that was
+    /// written last; 0: not at all.
+    Clock {
+        /// How it stands now.
+        anchor: Anchor,
+        /// Everything that lasts until a time gets it moved by this.
+        stepped: i64,
+    },
     /// A ban was made or renewed; counters of an existing one stay.
     Banned {
         /// The decision.
         order: BanOrder,
         /// The lines that led to it.
         evidence: Evidence,
+    },
+    /// A ban stands; told to a database that was begun anew, and may know it by now.
+    Standing {
+        /// The decision.
+        order: BanOrder,
     },
     /// A ban out of a backlog, whose end had passed before its line was read: history and offence only.
     Late {
@@ -94,6 +117,29 @@ pub struct Position {
     pub source: String,
     /// How far, up to the last line that has had its effect: the source room's own encoding.
     pub place: String,
+}
+
+/// Where a source stood at some time.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Checkpoint {
+    /// Its position then.
+    pub position: Position,
+    /// By the wall clock: what comes after the position arrived later.
+    pub at: Timestamp,
+    /// How much its stamps lagged behind arrival, in microseconds, 0 where they don't; `None`: what was read
+    /// then was a backlog.
+    pub behind: Option<i64>,
+    /// Bytes that were read since the one before.
+    pub bytes: u64,
+}
+
+/// What the wall's clock can be measured by later.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Anchor {
+    /// Which boot of the machine.
+    pub boot: String,
+    /// When that was by the wall's clock, in microseconds since the epoch.
+    pub booted_us: i64,
 }
 
 /// An alert that is worth remembering.
@@ -191,16 +237,22 @@ impl Effect {
     /// Bytes of memory it takes, roughly.
     pub(super) fn weight(&self) -> usize {
         let text = match self {
-            Self::Position(position) => position.source.len() + position.place.len(),
+            Self::Position(position) | Self::Checkpoint(Checkpoint { position, .. }) => {
+                position.source.len() + position.place.len()
+            }
             Self::Forgotten { source } => source.len(),
             Self::Banned { order, evidence } | Self::Late { order, evidence } => {
                 order.reason.len() + evidence.weight()
             }
+            Self::Sessions(open) => size_of_val(open.as_slice()),
+            Self::Standing { order } => order.reason.len(),
             Self::Alert(alert) => alert.description.len() + alert.evidence.weight(),
             Self::Mail(entry) => entry.topic.len() + entry.notice.len(),
             Self::Unbanned { .. }
             | Self::Lapsed { .. }
             | Self::Counts { .. }
+            | Self::Awaited { .. }
+            | Self::Clock { .. }
             | Self::Allowed(_)
             | Self::Disallowed { .. } => 0,
         };

@@ -6,9 +6,11 @@ use std::str::FromStr;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
-use super::effect::{Allowed, Evidence, Position};
+use super::commit::{AWAITED, BOOT, BOOTED};
+use super::effect::{Allowed, Anchor, Checkpoint, Evidence, Position};
 use super::{StoreError, schema};
 use crate::event::{BanOrder, Ports, Target, Timestamp, Ttl};
+use crate::policy::OpenSession;
 
 /// A connection that sees the last commit, also while the daemon writes.
 #[derive(Debug)]
@@ -37,6 +39,17 @@ pub struct Offences {
     pub count: u32,
     /// The last one's begin.
     pub last: Timestamp,
+}
+
+/// A ban that began, or was lifted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Turn {
+    /// When, by its line's time.
+    pub at: Timestamp,
+    /// Of what.
+    pub target: Target,
+    /// Its end, `None` in it: until lifted. `None`: it was lifted.
+    pub until: Option<Option<Timestamp>>,
 }
 
 /// What happened.
@@ -244,6 +257,98 @@ impl Reader {
             Ok(Some(()))
         })?;
         Ok(positions)
+    }
+
+    /// Where a source stood, newest first.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub fn checkpoints(&self, source: &str) -> Result<Vec<Checkpoint>, StoreError> {
+        let mut checkpoints = Vec::new();
+        self.query(
+            "read checkpoints",
+            "SELECT place, at, behind, bytes FROM checkpoints WHERE source = ?1 ORDER BY id DESC",
+            [source],
+            |row| {
+                checkpoints.push(Checkpoint {
+                    position: Position { source: source.to_owned(), place: row.get(0)? },
+                    at: Timestamp::from_micros(row.get(1)?),
+                    behind: row.get(2)?,
+                    bytes: counted(row, 3)?.unwrap_or(0),
+                });
+                Ok(Some(()))
+            },
+        )?;
+        Ok(checkpoints)
+    }
+
+    /// The SSH sessions that were open at the last checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says; a row that can't be understood is logged and left out.
+    pub fn sessions(&self) -> Result<Vec<OpenSession>, StoreError> {
+        let mut open = Vec::new();
+        let sql = "SELECT addr, port, pid, since FROM sessions ORDER BY since";
+        self.query("read sessions", sql, [], |row| {
+            let (port, pid) = (row.get(1)?, row.get(2)?);
+            let since = Timestamp::from_micros(row.get(3)?);
+            let session = parsed(row, 0)?.map(|addr| OpenSession { addr, port, pid, since });
+            open.extend(self.understood("sessions", row, session));
+            Ok(Some(()))
+        })?;
+        Ok(open)
+    }
+
+    /// Until when it has been told what was awaited and didn't come.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub fn awaited_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(match self.meta(AWAITED)? {
+            Some(Value::Integer(micros)) => Some(Timestamp::from_micros(micros)),
+            _ => None,
+        })
+    }
+
+    /// What the wall's clock was measured by when that was written last.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub fn anchor(&self) -> Result<Option<Anchor>, StoreError> {
+        Ok(match (self.meta(BOOT)?, self.meta(BOOTED)?) {
+            (Some(Value::Text(boot)), Some(Value::Integer(booted_us))) => {
+                Some(Anchor { boot, booted_us })
+            }
+            _ => None,
+        })
+    }
+
+    /// Bans that began or were lifted at `since` or later, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says; a row that can't be understood is logged and left out.
+    pub fn turns(&self, since: Timestamp) -> Result<Vec<Turn>, StoreError> {
+        let mut turns = Vec::new();
+        self.query(
+            "read the history of bans",
+            "SELECT target, at, expires, kind = 'unban' FROM history
+             WHERE at >= ?1 AND kind IN ('ban', 'late', 'unban') ORDER BY at, id",
+            [since.as_micros()],
+            |row| {
+                let at = Timestamp::from_micros(row.get(1)?);
+                let expires = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_micros);
+                let until = (!row.get::<_, bool>(3)?).then_some(expires);
+                let turn = parsed::<Target>(row, 0)?.map(|target| Turn { at, target, until });
+                turns.extend(self.understood("history", row, turn));
+                Ok(Some(()))
+            },
+        )?;
+        Ok(turns)
     }
 
     /// The past, newest first.

@@ -23,6 +23,8 @@ pub struct Opened {
     pub created: bool,
     /// The damaged one's new name.
     pub set_aside: Option<PathBuf>,
+    /// It can't be used, for this reason, and something stands in for it.
+    pub unusable: Option<String>,
     /// The older version that was brought up to date.
     pub upgraded_from: Option<i64>,
 }
@@ -168,6 +170,28 @@ const MIGRATIONS: &[&str] = &[
     -- The body once more, as HTML; empty: there is none.
     ALTER TABLE mails ADD COLUMN html TEXT NOT NULL DEFAULT '';
 ",
+    "
+    -- Where a source stood at some times, the latest few hundred of each: from there its lines are read
+    -- once more at a start, to rebuild what is kept in memory only. behind: how much its stamps lagged
+    -- (microseconds); NULL: what was read then was a backlog. bytes: read since the one before.
+    CREATE TABLE checkpoints (
+        id INTEGER PRIMARY KEY,
+        source TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        place TEXT NOT NULL,
+        behind INTEGER,
+        bytes INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX checkpoints_source ON checkpoints (source, id);
+
+    -- Authenticated SSH sessions, as of the last checkpoint: one may be older than what is read once more.
+    CREATE TABLE sessions (
+        addr TEXT NOT NULL,
+        port INTEGER,
+        pid INTEGER,
+        since INTEGER NOT NULL
+    ) STRICT;
+",
 ];
 
 pub(super) fn open(state_dir: &Path) -> Result<(Store, Opened), StoreError> {
@@ -190,7 +214,7 @@ pub(super) fn open(state_dir: &Path) -> Result<(Store, Opened), StoreError> {
         }
         Err(error) => return Err(error),
     };
-    Ok((Store { reader: Reader::over(connection, path) }, opened))
+    Ok((Store { reader: Reader::over(connection, path), awaits: None }, opened))
 }
 
 pub(super) fn create(path: &Path) -> Result<Connection, StoreError> {
@@ -208,6 +232,20 @@ pub(super) fn open_to_read(state_dir: &Path) -> Result<Reader, StoreError> {
     connection.busy_timeout(BUSY).map_err(failed)?;
     known_version(&connection, &path, VERSION)?;
     Ok(Reader::over(connection, path))
+}
+
+/// One that is nowhere, and empty.
+pub(super) fn in_memory(path: &Path) -> Result<Connection, StoreError> {
+    let failed = |source| StoreError::sqlite(path, "stand in for it", source);
+    let mut connection = Connection::open_in_memory().map_err(failed)?;
+    migrate(&mut connection, 0, MIGRATIONS).map_err(failed)?;
+    connection.pragma_update(None, "query_only", true).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Whether it is a database of ours, of just this version.
+pub(super) fn is_ours(connection: &Connection, path: &Path) -> bool {
+    known_version(connection, path, VERSION).is_ok_and(|found| found == VERSION)
 }
 
 /// Renames the database and its companions, so that nothing of them ends up in the next one.
@@ -313,7 +351,7 @@ fn migrate(connection: &mut Connection, from: i64, migrations: &[&str]) -> rusql
     transaction.commit()
 }
 
-fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

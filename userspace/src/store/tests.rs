@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::event::{BanOrder, Origin, Target, Timestamp, Ttl, Withheld};
+use crate::policy::OpenSession;
 
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(1_700_000_000 + secs)
@@ -684,7 +685,7 @@ mod writer {
         handle.push(many[..3].to_vec());
         handle.flush().await.unwrap();
         let health = handle.flush().await.unwrap();
-        let (_, aside) = health.renewed.unwrap();
+        let aside = health.renewed.unwrap().1.unwrap();
         assert!(Path::new(&aside).exists());
         assert_eq!(health.failing, None);
         writer.close();
@@ -706,4 +707,157 @@ fn what_people_allowed_stays_until_it_is_taken_off() {
     drop(store);
     let (store, _) = Store::open(dir.path()).unwrap();
     assert_eq!(store.read().allowed().unwrap(), [again]);
+}
+
+#[test]
+fn checkpoints_are_a_ring_and_stay_at_a_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let checkpoint = |n: i64, source: &str, behind| {
+        Effect::Checkpoint(Checkpoint {
+            position: Position { source: source.to_owned(), place: format!("place {n}") },
+            at: at(n),
+            behind,
+            bytes: 7,
+        })
+    };
+    store.commit(&(0..400).map(|n| checkpoint(n, "a", Some(0))).collect::<Vec<_>>()).unwrap();
+    store.commit(&[checkpoint(1, "b", None), checkpoint(399, "a", None)]).unwrap();
+    let known = store.read().checkpoints("a").unwrap();
+    assert_eq!(known.len(), 320);
+    assert_eq!((known[0].at, known[0].behind, known[0].bytes), (at(399), None, 7));
+    assert_eq!((known[319].at, known[319].behind), (at(80), Some(0)));
+    assert_eq!(store.read().checkpoints("b").unwrap().len(), 1);
+    assert!(store.read().checkpoints("c").unwrap().is_empty());
+}
+
+#[test]
+fn a_size_is_kept_to_by_forgetting_the_oldest_past() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let line = [b'x'; 1000];
+    for n in 0..40_u32 {
+        let batch = (0..100_u32).map(|m| Effect::Late {
+            order: order(&format!("198.51.{n}.{m}"), 1),
+            evidence: std::iter::repeat_n(&line[..], 5).collect(),
+        });
+        store.commit(&batch.collect::<Vec<_>>()).unwrap();
+    }
+    store.commit(&[banned("192.0.2.1", 1), position(9), entry("5716", 9)]).unwrap();
+    let size = || fs::metadata(dir.path().join(FILE)).unwrap().len();
+    let checkpoint = |store: &mut Store| {
+        store.connection().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    };
+    checkpoint(&mut store);
+    let before = size();
+    let cap = 4 << 20;
+    assert!(before > 4 * cap, "{before}");
+    let retention = Retention { bytes: cap, ..Retention::default() };
+    let mut steps = 0;
+    while store.shrink(&retention).unwrap() {
+        steps += 1;
+    }
+    checkpoint(&mut store);
+    assert!(size() < cap + (2 << 20), "{} of {before}", size());
+    assert!(steps > 5, "small steps: {steps}");
+    let left = store.read().history(&HistoryFilter::default()).unwrap();
+    assert!(left.len() > 100, "no more than needed: {}", left.len());
+    assert_eq!(left[0].target, Some(target("192.0.2.1")), "the newest stays");
+    assert_eq!((bans(&store).len(), read_to(&store)), (1, 9));
+    assert!(!store.shrink(&retention).unwrap());
+    // What can't be forgotten may take more.
+    let none = Retention { bytes: 0, ..retention };
+    while store.shrink(&none).unwrap() {}
+    assert_eq!((bans(&store).len(), read_to(&store)), (1, 9));
+}
+
+#[test]
+fn a_clock_that_is_set_moves_what_lasts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let allowed = Allowed { target: target("192.0.2.1"), since: at(0), expires: Some(at(60)) };
+    store.commit(&[banned("198.51.100.7", 2), Effect::Allowed(allowed)]).unwrap();
+    let forever = BanOrder { ttl: Ttl::Permanent, ..order("198.51.100.8", 1) };
+    store.commit(&[Effect::Banned { order: forever, evidence: Evidence::default() }]).unwrap();
+    assert_eq!(store.read().anchor().unwrap(), None);
+    let anchor = Anchor { boot: "this".to_owned(), booted_us: 5 };
+    let before = bans(&store);
+    store.commit(&[Effect::Clock { anchor: anchor.clone(), stepped: -86_400_000_000 }]).unwrap();
+    assert_eq!(store.read().anchor().unwrap(), Some(anchor));
+    let after = bans(&store);
+    for (name, ban) in &after {
+        let was = &before[name].order;
+        assert_eq!(ban.order.since.as_micros(), was.since.as_micros() - 86_400_000_000);
+        assert_eq!(ban.order.ttl, was.ttl);
+    }
+    assert_eq!(store.read().allowed().unwrap()[0].expires, Some(at(60 - 86_400)));
+    let offences = store.read().offences_of(target("198.51.100.7")).unwrap().unwrap();
+    assert_eq!(
+        offences.last.as_micros(),
+        before["198.51.100.7/32"].order.since.as_micros() - 86_400_000_000
+    );
+}
+
+#[test]
+fn a_standing_ban_that_is_known_is_not_told_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let standing = |text| Effect::Standing { order: order(text, 2) };
+    store.commit(&[banned("198.51.100.7", 1), standing("198.51.100.7")]).unwrap();
+    store.commit(&[standing("198.51.100.8")]).unwrap();
+    assert_eq!(store.read().history(&HistoryFilter::default()).unwrap().len(), 2);
+    assert_eq!(
+        offences(&store),
+        [("198.51.100.7/32".into(), 1), ("198.51.100.8/32".into(), 2)].into()
+    );
+}
+
+#[test]
+fn open_sessions_are_kept_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let session = |addr: &str, port| OpenSession {
+        addr: addr.parse().unwrap(),
+        port,
+        pid: Some(7),
+        since: at(1),
+    };
+    let first = [session("198.51.100.7", Some(4711)), session("2001:db8::7", None)];
+    store.commit(&[Effect::Sessions(first.to_vec())]).unwrap();
+    assert_eq!(store.read().sessions().unwrap(), first);
+    store.commit(&[Effect::Sessions(first[1..].to_vec())]).unwrap();
+    assert_eq!(store.read().sessions().unwrap(), first[1..]);
+}
+
+mod stand_in {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_made_is_stood_in_for_until_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        fs::write(&state, "in the way").unwrap();
+        assert!(Store::open(&state).is_err());
+        let (mut store, opened) = Store::open_or_stand_in(&state).unwrap();
+        assert!(opened.unusable.unwrap().contains("state_dir"));
+        assert!(bans(&store).is_empty());
+        assert!(store.commit(&[banned("198.51.100.7", 1)]).is_err(), "nothing is kept nowhere");
+        assert!(store.take_over().is_err());
+        fs::remove_file(&state).unwrap();
+        assert!(store.take_over().unwrap().unwrap().created);
+        store.commit(&[banned("198.51.100.7", 1)]).unwrap();
+        assert_eq!(store.take_over().unwrap(), None);
+        drop(store);
+        assert_eq!(bans(&Store::open(&state).unwrap().0).len(), 1);
+    }
+
+    #[test]
+    fn what_a_newer_one_wrote_is_refused_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, _) = Store::open(dir.path()).unwrap();
+        store.connection().pragma_update(None, "user_version", VERSION + 1).unwrap();
+        drop(store);
+        let error = Store::open_or_stand_in(dir.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Newer { .. }), "{error}");
+    }
 }

@@ -34,8 +34,9 @@ pub struct Handle(Arc<Shared>);
 pub struct WriterHealth {
     /// The disk fails: since when, and what it says.
     pub failing: Option<(Timestamp, String)>,
-    /// A damaged database was set aside and a fresh one begun, which knows no bans: when, and its name.
-    pub renewed: Option<(Timestamp, String)>,
+    /// A fresh database was begun, which knows no bans: when, and the name of the damaged one, where one was
+    /// set aside.
+    pub renewed: Option<(Timestamp, Option<String>)>,
     /// Effects that wait to be written.
     pub waiting: usize,
     /// Effects that were let go since the start, because too many waited.
@@ -55,10 +56,13 @@ impl Writer {
     /// The system has no thread for us.
     pub fn spawn(store: Store, retention: Retention) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
+        if let Some(why) = store.stands_in() {
+            shared.queue().health.failing = Some((Timestamp::now(), why.to_owned()));
+        }
         let handle = Handle(Arc::clone(&shared));
         let thread = thread::Builder::new().name("store".to_owned()).spawn(move || {
             let _end = End(Arc::clone(&shared));
-            Life { store, retention, shared, damaged: false }.run();
+            Life { store, retention, shared, damaged: false, looks: 0 }.run();
         })?;
         Ok(Self { handle, thread })
     }
@@ -242,6 +246,11 @@ fn essence(effect: Effect) -> Option<Effect> {
         }
         Effect::Position(_)
         | Effect::Forgotten { .. }
+        | Effect::Standing { .. }
+        | Effect::Checkpoint(_)
+        | Effect::Sessions(_)
+        | Effect::Awaited { .. }
+        | Effect::Clock { .. }
         | Effect::Unbanned { .. }
         | Effect::Lapsed { .. }
         | Effect::Allowed(_)
@@ -257,12 +266,16 @@ struct Life {
     shared: Arc<Shared>,
     /// The database has to be renewed before anything can be written.
     damaged: bool,
+    /// How often it was looked for what can go.
+    looks: u32,
 }
 
 impl Life {
     const PAUSE: Duration = Duration::from_millis(200);
     const PAUSE_MAX: Duration = Duration::from_secs(30);
-    const FORGET_EVERY: Duration = Duration::from_secs(15 * 60);
+    const SHRINK_EVERY: Duration = Duration::from_secs(60);
+    /// The old is looked for so many times more seldom than the size is.
+    const FORGET_EVERY: u32 = 15;
     /// Attempts at the end of life.
     const LAST_ATTEMPTS: u32 = 3;
 
@@ -328,12 +341,19 @@ impl Life {
 
     /// Whether there was mail among them.
     fn write(&mut self, effects: &[Effect]) -> Result<bool, StoreError> {
+        if let Some(opened) = self.store.take_over()? {
+            tracing::info!("The database can be used again.");
+            if opened.created {
+                let aside = opened.set_aside.map(|aside| aside.display().to_string());
+                self.shared.queue().health.renewed = Some((Timestamp::now(), aside));
+            }
+        }
         if self.damaged {
             let aside = self.store.renew()?;
             self.damaged = false;
             let aside = aside.display().to_string();
             tracing::error!(%aside, "Set a damaged database aside and began a fresh one.");
-            self.shared.queue().health.renewed = Some((Timestamp::now(), aside));
+            self.shared.queue().health.renewed = Some((Timestamp::now(), Some(aside)));
         }
         if effects.is_empty() {
             return Ok(false);
@@ -354,13 +374,24 @@ impl Life {
 
     /// Forgets a step's worth; gives the time until the next.
     fn forget(&mut self) -> Duration {
-        match self.store.forget(&self.retention, Timestamp::now()) {
+        if self.damaged || self.store.stands_in().is_some() {
+            return Self::SHRINK_EVERY;
+        }
+        let old = match self.looks % Self::FORGET_EVERY {
+            0 => self.store.forget(&self.retention, Timestamp::now()),
+            _ => Ok(false),
+        };
+        match old.and_then(|more| Ok(self.store.shrink(&self.retention)? || more)) {
             Ok(true) => Self::PAUSE,
-            Ok(false) => Self::FORGET_EVERY,
+            Ok(false) => {
+                self.looks = self.looks.wrapping_add(1);
+                Self::SHRINK_EVERY
+            }
             Err(error) => {
                 tracing::warn!(%error, "Can't forget the old.");
                 self.damaged |= error.is_corrupt();
-                Self::FORGET_EVERY
+                self.looks = self.looks.wrapping_add(1);
+                Self::SHRINK_EVERY
             }
         }
     }

@@ -54,10 +54,14 @@ impl<'e> Entry<'e> {
         (!entry.cursor.is_empty() && entry.cursor.bytes().all(plain)).then_some(entry)
     }
 
+    /// Microseconds since the epoch.
+    pub(super) fn micros(&self) -> i64 {
+        self.time.parse().unwrap_or(0)
+    }
+
     /// Appends `2026-11-23T10:00:00.000000Z web1 sshd[812]: MESSAGE`, the message at most `cap` bytes.
     pub(super) fn write_line(&self, cap: usize, line: &mut Vec<u8>) {
-        let micros = self.time.parse().unwrap_or(0);
-        let time = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
+        let time = Timestamp::from_microsecond(self.micros()).unwrap_or(Timestamp::UNIX_EPOCH);
         let host = self.host.word().unwrap_or_else(|| "-".to_owned());
         let program = self.program();
         // Writing to memory doesn't fail.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::super::position::FilePosition;
 use super::reader::{FileKey, modified};
 
 /// In nanoseconds.
@@ -90,6 +91,48 @@ pub(super) fn siblings(log: &Path) -> io::Result<Vec<Sibling>> {
     Ok(found)
 }
 
+/// The files that are there of a log now, to find again what was read of it.
+#[derive(Debug)]
+pub(in super::super) struct Found {
+    files: Vec<Sibling>,
+}
+
+impl Found {
+    /// The log, and what is beside it.
+    pub(in super::super) fn beside(log: &Path) -> Self {
+        let mut files = siblings(log).unwrap_or_default();
+        if let Ok(metadata) = fs::metadata(log) {
+            files.push(Sibling {
+                path: log.to_owned(),
+                key: FileKey::of(&metadata),
+                size: metadata.size(),
+                modified: modified(&metadata),
+                rotated: false,
+            });
+        }
+        Self { files }
+    }
+
+    /// The file that a position is about, or a copy of it that rotation has made.
+    pub(in super::super) fn find(&self, position: &FilePosition) -> Option<(FileKey, PathBuf)> {
+        let begins_like = |file: &&Sibling| {
+            let opened = open(&file.path).and_then(|file| position.head.matches(&file));
+            file.size >= position.offset && opened.unwrap_or(false)
+        };
+        let same = self.files.iter().find(|file| file.key == FileKey::at(position));
+        let found = same.filter(begins_like).or_else(|| {
+            let copies = self.files.iter().rev().filter(|file| file.rotated);
+            copies.filter(|_| position.offset > 0).find(begins_like)
+        });
+        found.map(|file| (file.key, file.path.clone()))
+    }
+
+    /// How long it is.
+    pub(in super::super) fn size(&self, key: FileKey) -> Option<u64> {
+        self.files.iter().find(|file| file.key == key).map(|file| file.size)
+    }
+}
+
 /// The directory a path lies in.
 pub(in super::super) fn parent(path: &Path) -> &Path {
     match path.parent() {
@@ -103,7 +146,7 @@ pub(in super::super) fn parent(path: &Path) -> &Path {
 /// # Errors
 ///
 /// Those of `stat` and `open`; for anything but a regular file one that names what it is.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+pub(in super::super) fn open(path: &Path) -> io::Result<File> {
     let regular = |metadata: &fs::Metadata| match metadata.file_type() {
         kind if kind.is_file() => Ok(()),
         kind if kind.is_dir() => Err(io::Error::other("expected a file, got a directory")),
