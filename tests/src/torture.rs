@@ -59,7 +59,7 @@ impl Default for Plan {
             kills: 6,
             at_points: 1,
             together: false,
-            compress_unread: false,
+            compress_unread: true,
         }
     }
 }
