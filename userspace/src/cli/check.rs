@@ -109,7 +109,7 @@ fn sources(config: &Config, findings: &mut Findings) {
     for warning in &plan.warnings {
         findings.warning("sources", warning.to_string());
     }
-    let is_fast = |planned: &source::Planned| {
+    let is_fast = |planned: &Planned| {
         planned.role == Role::Read && planned.config.format == Format::SuricataFast
     };
     if plan.sources.iter().any(is_fast)
@@ -317,7 +317,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("state"), "").unwrap();
-        let source = |format, name| SourceConfig { format, input: Input::File(at(name)) };
+        let source =
+            |format, name| SourceConfig { format, input: Input::File(at(name)), trusted: false };
         let config = Config {
             sources: Some(vec![source(Format::SuricataFast, "fast.log")]),
             suricata_rules: at("suricata.rules"),

@@ -94,7 +94,7 @@ pub(super) struct RawState {
 
 /// Every key with its section, to tell where a misplaced one belongs. The documentation is tested
 /// against this list, and this list against the structs.
-pub(super) const KEYS: [&str; 49] = [
+pub(super) const KEYS: [&str; 55] = [
     "mode",
     "interfaces",
     "xdp_mode",

@@ -1,6 +1,6 @@
 //! The logs: found, readable, written to, and in a format whose lines mean something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::config::{Format, Input};
 use crate::event::{Line, Timestamp};
 use crate::format::{Decoder, Selection, Undecodable};
 use crate::rules::Packs;
-use crate::source::{self, Role};
+use crate::source::{self, Planned, Role};
 
 /// Of a log's end, so much is looked at.
 const SAMPLE: u64 = 256 << 10;
@@ -37,18 +37,7 @@ pub(super) fn examine(host: &Host, findings: &mut Findings) {
                 "standby",
                 format!("{name} stands by: {} has the same records", instead.display()),
             ),
-            Role::Read => {
-                let lines = match &planned.config.input {
-                    Input::File(path) => file(host, path, findings),
-                    journal @ Input::Journal { .. } => entries(journal, findings),
-                };
-                if let Some(lines) = lines {
-                    readable += 1;
-                    if let Some(packs) = &host.packs {
-                        meaning(&name, planned.config.format, &lines, packs, findings);
-                    }
-                }
-            }
+            Role::Read => readable += read(host, planned, findings),
         }
     }
     for warning in &host.plan.warnings {
@@ -69,6 +58,44 @@ pub(super) fn examine(host: &Host, findings: &mut Findings) {
             "Nobody would be banned.",
             "apt-get install rsyslog suricata",
         );
+    }
+}
+
+/// Looks at what a source brings now; how many of its logs can be read.
+fn read(host: &Host, planned: &Planned, findings: &mut Findings) -> usize {
+    let name = planned.name();
+    let files = match &planned.config.input {
+        Input::File(path) => vec![path.clone()],
+        Input::Glob(pattern) => {
+            let found = source::look(pattern);
+            let named: Vec<_> = host.plan.sources.iter().map(Planned::name).collect();
+            source::choose(&found.files, &BTreeSet::new(), &named).files
+        }
+        journal @ Input::Journal { .. } => {
+            let Some(lines) = entries(journal, findings) else { return 0 };
+            told(host, &name, planned.config.format, &lines, findings);
+            return 1;
+        }
+        // What comes there only the daemon sees.
+        Input::Socket(_) | Input::Port(_) => {
+            let message = format!("{} is for others to write to", name.display());
+            findings.ok(Part::Sources, "listener", message);
+            return 1;
+        }
+    };
+    let mut readable = 0;
+    for path in files {
+        if let Some(lines) = file(host, &path, findings) {
+            readable += 1;
+            told(host, &path, planned.config.format, &lines, findings);
+        }
+    }
+    readable
+}
+
+fn told(host: &Host, name: &Path, format: Format, lines: &[Vec<u8>], findings: &mut Findings) {
+    if let Some(packs) = &host.packs {
+        meaning(&name.display().to_string(), format, lines, packs, findings);
     }
 }
 

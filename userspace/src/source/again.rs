@@ -51,6 +51,8 @@ impl Again {
             Input::File(path) => Lines::Files(Files::new(path, cap, places)),
             Input::Journal { directory } => JournalAgain::start(directory.as_deref(), places)?
                 .map_or(Lines::None, |journal| Lines::Journal(Box::new(journal))),
+            // Each file that matches is a source of its own; what came to a socket is kept nowhere.
+            Input::Glob(_) | Input::Socket(_) | Input::Port(_) => Lines::None,
         };
         Ok(Self { lines, line: Vec::new() })
     }

@@ -36,7 +36,7 @@ impl JournalAgain {
     ) -> Result<Option<Self>, String> {
         let cursors = places.iter().map(|place| match place {
             Position::Journal { cursor } => cursor.clone(),
-            Position::File { .. } => None,
+            Position::File { .. } | Position::Glob { .. } | Position::Socket => None,
         });
         let cursors: Vec<Option<String>> = cursors.collect();
         let Some(Some(last)) = cursors.last().cloned() else { return Ok(None) };

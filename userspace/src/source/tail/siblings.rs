@@ -108,6 +108,7 @@ impl Found {
                 size: metadata.size(),
                 modified: modified(&metadata),
                 rotated: false,
+                packed: false,
             });
         }
         Self { files }
