@@ -10,6 +10,7 @@ mod link;
 mod netlink;
 mod resolvers;
 mod route;
+mod session;
 mod sockets;
 mod watch;
 
@@ -24,6 +25,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 pub use self::driver::{Channels, Driver, Offload};
 pub use self::link::{Kind, Link, Xdp, XdpAttachment};
 pub use self::resolvers::resolvers;
+pub use self::session::{logins, own_session};
 pub use self::sockets::{Connection, connections, ssh_peers};
 pub use self::watch::Watch;
 

@@ -250,3 +250,50 @@ fn a_broken_configuration_is_a_finding_and_not_the_end() {
     assert_eq!(found(&report, "kernel-version").len(), 1);
     assert_eq!(daemon.cli(&["doctor", "--no-such-option"]).code, 2);
 }
+
+/// A pcap file (pcap-savefile(5)) with one SYN in it.
+fn capture() -> Vec<u8> {
+    let builder = etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+        .ipv4([198, 51, 100, 7], [203, 0, 113, 1], 64)
+        .tcp(4711, 80, 1, 1024)
+        .syn();
+    let mut packet = Vec::new();
+    builder.write(&mut packet, &[]).unwrap();
+    let length = u32::try_from(packet.len()).unwrap();
+    let header: [u32; 6] = [0xa1b2_c3d4, 2 | 4 << 16, 0, 0, 65_535, 1];
+    let record = [1_790_000_000, 0, length, length];
+    let words = header.iter().chain(&record).flat_map(|word: &u32| word.to_ne_bytes());
+    words.chain(packet).collect()
+}
+
+#[test]
+fn rules_that_a_real_suricata_could_not_load_are_counted() {
+    let pair = Pair::new();
+    let daemon = Daemon::configured(&pair.server, "");
+    let dir = daemon.path("");
+    let rules = "alert tcp any any -> any any (msg:\"x\"; flags:S; sid:1;)\n\
+        alert tcp any any -> any any (msg:\"y\"; nonsense; sid:2;)\n";
+    fs::write(daemon.path("one.rules"), rules).unwrap();
+    fs::write(daemon.path("one.pcap"), capture()).unwrap();
+    let suricata = Command::new("suricata")
+        .current_dir(&dir)
+        .args(["-k", "none", "-r", "one.pcap", "-S", "one.rules", "-l"])
+        .arg(&dir)
+        .output();
+    match suricata {
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(error) => return eprintln!("SKIPPED: no suricata ({error})"),
+    }
+    let dir = dir.display();
+    daemon.configure(&format!("sources: [{{format: suricata-eve, file: {dir}/eve.json}}]\n"));
+    let config = fs::read_to_string(daemon.config()).unwrap();
+    fs::write(daemon.config(), config.replace("none.rules", "one.rules")).unwrap();
+    let report = examined(&daemon);
+    let message = wrong(&report, "rules-failed", "warning")["message"].as_str().unwrap();
+    assert!(message.contains("has loaded 1 rules, and couldn't load 1"), "{message}");
+    assert!(message.contains("nonsense"), "{message}");
+    let file = found(&report, "rules")[0]["message"].as_str().unwrap();
+    assert!(file.starts_with("2 rules in "), "{file}");
+    // It read a file, and so lost nothing on the way.
+    assert_eq!(found(&report, "packet-loss")[0]["severity"], "unseen");
+}

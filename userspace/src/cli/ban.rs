@@ -1,7 +1,6 @@
 //! `ravelin ban`: by hand.
 
 use std::io::{self, Write as _};
-use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::bail;
@@ -9,11 +8,12 @@ use anyhow::bail;
 use super::args::Ban;
 use super::{Done, setup};
 use crate::control::{ListedPorts, Request, Response};
+use crate::host;
 
 pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
     let config = setup::standing_config(config)?;
     if !args.force
-        && let Some(peer) = own_ssh_peer()
+        && let Some(peer) = host::own_session()
         && args.target.contains(peer)
     {
         bail!(
@@ -65,9 +65,4 @@ pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
         }
         other => Err(setup::unexpected("ban", &other)),
     }
-}
-
-/// `SSH_CONNECTION` (ssh(1)): the client's address and port, the server's address and port.
-fn own_ssh_peer() -> Option<IpAddr> {
-    std::env::var("SSH_CONNECTION").ok()?.split(' ').next()?.parse().ok()
 }
