@@ -242,6 +242,7 @@ fn essence(effect: Effect) -> Option<Effect> {
         }
         Effect::Position(_)
         | Effect::Standing { .. }
+        | Effect::Offences(_)
         | Effect::Checkpoint(_)
         | Effect::Sessions(_)
         | Effect::Awaited { .. }
