@@ -61,7 +61,7 @@ use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy};
 use crate::policy::SuricataProof;
 use crate::rules::{ListWatch, PackErrors, Packs};
 use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
-use crate::store::{Effect, Retention, Store, StoreError, Writer};
+use crate::store::{Effect, Retention, Store, StoreError, Writer, salvage};
 
 /// Drops a second and CPU that the kernel announces to us: enough to see the first of each ban.
 const EVENTS_PER_SECOND: u32 = 64;
@@ -179,6 +179,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     }
     if let Some(aside) = opened.set_aside {
         health.degrade("database-damaged", "", damaged(&aside));
+        write_down(&mut store, salvage(&aside));
     }
     let wall = clock::bring_up_to_date(&mut store, &Clock::read());
     if loaded.degraded.is_none()
@@ -210,6 +211,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     {
         let aside = store.renew()?;
         health.degrade("database-damaged", "", damaged(&aside));
+        write_down(&mut store, salvage(&aside));
         known = self::known(&mut engine, &mut enforcement, &store, &config, &health, true);
     }
     let (Together { bans, effects }, positions) = known?;
@@ -320,7 +322,7 @@ fn write_down(store: &mut Store, mut effects: Vec<Effect>) -> Vec<Effect> {
 /// What `status` says of a database that was set aside.
 fn damaged(aside: &Path) -> String {
     format!(
-        "the database was damaged and is set aside as {}; bans go on from the kernel's maps, history and offences begin anew",
+        "the database was damaged and is set aside as {}; bans go on from the kernel's maps, history begins anew, and so do offences that couldn't be read any more",
         aside.display()
     )
 }

@@ -194,6 +194,11 @@ impl Policy {
         self.sessions.confirm_by(confirm);
     }
 
+    /// Who was banned how often, and until when at last: for a database that has forgotten it.
+    pub fn offenders(&self) -> impl Iterator<Item = (Target, u32, Timestamp)> {
+        self.record.offenders()
+    }
+
     /// The SSH sessions that are open, to be told after a restart.
     pub fn sessions(&self) -> Vec<OpenSession> {
         self.sessions.all().collect()

@@ -16,6 +16,7 @@ mod effect;
 mod outbox;
 mod read;
 mod retention;
+mod salvage;
 mod schema;
 mod stand_in;
 mod writer;
@@ -32,6 +33,7 @@ pub use self::effect::{
 pub use self::outbox::{Batch, Draft, Mail, MailId, MailStats, Topic, Waiting};
 pub use self::read::{HistoryEntry, HistoryFilter, HistoryKind, Offences, Reader, StoredBan, Turn};
 pub use self::retention::Retention;
+pub use self::salvage::salvage;
 pub use self::schema::{Opened, VERSION};
 pub use self::writer::{Gone, Handle, Writer, WriterHealth};
 

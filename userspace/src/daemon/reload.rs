@@ -212,6 +212,7 @@ fn keep_fixed(config: &mut Config, old: &Config) -> Vec<String> {
     keep!(ban.ipv6_prefix);
     keep!(ban.score_half_life);
     keep!(ban.forget_after);
+    keep!(state);
     kept
 }
 

@@ -8,7 +8,7 @@ use super::pipeline::Pipeline;
 use super::telling::{missed_notice, missed_record};
 use crate::blocklist::Clock;
 use crate::event::Timestamp;
-use crate::store::{Allowed, Effect};
+use crate::store::{Allowed, Effect, Offences};
 
 /// A line may be so long on its way from its writer to us.
 pub(super) const STRAGGLERS: Duration = Duration::from_secs(2);
@@ -153,6 +153,13 @@ impl Pipeline {
                 })
                 .collect();
             self.parts.store.push(allowed);
+            let offenders = self.parts.engine.policy().offenders();
+            let offences: Vec<Effect> = offenders
+                .map(|(target, count, last)| {
+                    Effect::Offences(Offences { target, count, last: last.min(at) })
+                })
+                .collect();
+            self.parts.store.push(offences);
             let bans: Vec<Effect> = self
                 .parts
                 .bans

@@ -228,6 +228,12 @@ impl Record {
         }
     }
 
+    /// Who was banned how often, and until when at last.
+    pub(super) fn offenders(&self) -> impl Iterator<Item = (Target, u32, Timestamp)> {
+        let all = self.targets.iter().filter(|(_, past)| past.offences > 0);
+        all.map(|(target, past)| (*target, past.offences, past.expires))
+    }
+
     /// Forgets offences that are old enough, now and then.
     pub(super) fn expire(&mut self, now: Timestamp) {
         let since = now.since(self.swept);

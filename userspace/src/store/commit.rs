@@ -7,6 +7,7 @@ use rusqlite::{Transaction, TransactionBehavior, params};
 use super::effect::{
     AlertRecord, Allowed, Anchor, Checkpoint, Effect, Evidence, OutboxEntry, Position,
 };
+use super::read::Offences;
 use super::{Store, StoreError};
 use crate::event::{BanOrder, Ports, Target, Timestamp};
 use crate::policy::OpenSession;
@@ -99,6 +100,11 @@ impl Writing<'_> {
                 self.offence(order)?;
                 self.ban_history("ban", order, &Evidence::default())
             }
+            Effect::Offences(Offences { target, count, last }) => self.execute(
+                "INSERT INTO offences VALUES (?1, ?2, ?3) ON CONFLICT (target)
+                     DO UPDATE SET count = max(count, ?2), last = max(last, ?3)",
+                params![target.to_string(), count, last.as_micros()],
+            ),
             Effect::Late { order, evidence } => {
                 self.offence(order)?;
                 self.ban_history("late", order, evidence)

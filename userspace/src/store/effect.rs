@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::read::Offences;
 use crate::event::{BanOrder, Origin, Target, Timestamp, Withheld};
 use crate::policy::OpenSession;
 
@@ -44,6 +45,8 @@ pub enum Effect {
         /// The decision.
         order: BanOrder,
     },
+    /// How often a target was banned before; told to a database that was begun anew.
+    Offences(Offences),
     /// A ban out of a backlog, whose end had passed before its line was read: history and offence only.
     Late {
         /// The decision.
@@ -253,6 +256,7 @@ impl Effect {
             | Self::Counts { .. }
             | Self::Awaited { .. }
             | Self::Clock { .. }
+            | Self::Offences(_)
             | Self::Allowed(_)
             | Self::Disallowed { .. } => 0,
         };

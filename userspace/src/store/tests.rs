@@ -317,6 +317,42 @@ fn damage_found_later_is_told_and_renewed() {
 }
 
 #[test]
+fn repeat_offenders_are_salvaged_from_a_damaged_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    store.commit(&[banned("198.51.100.7", 3), banned("198.51.100.8", 1)]).unwrap();
+    let alert = AlertRecord {
+        at: at(0),
+        target: None,
+        rule: None,
+        level: None,
+        description: "d".repeat(2_000),
+        withheld: None,
+        evidence: Evidence::default(),
+    };
+    store.commit(&vec![Effect::Alert(alert); 500]).unwrap();
+    drop(store);
+    let path = dir.path().join(FILE);
+    let mut content = fs::read(&path).unwrap();
+    let end = content.len();
+    content[end / 2..].fill(0x5a);
+    fs::write(&path, content).unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    assert!(store.read().history(&HistoryFilter::default()).unwrap_err().is_corrupt());
+    let aside = store.renew().unwrap();
+    assert!(offences(&store).is_empty());
+    store.commit(&salvage(&aside)).unwrap();
+    let known = [("198.51.100.7/32".to_owned(), 3), ("198.51.100.8/32".to_owned(), 1)];
+    assert_eq!(offences(&store), known.into());
+    // What is known better stays.
+    store.commit(&[banned("198.51.100.7", 4)]).unwrap();
+    store.commit(&salvage(&aside)).unwrap();
+    assert_eq!(offences(&store)["198.51.100.7/32"], 4);
+    fs::write(&aside, "nothing of it").unwrap();
+    assert!(salvage(&aside).is_empty());
+}
+
+#[test]
 fn a_row_edited_by_hand_is_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let (mut store, _) = Store::open(dir.path()).unwrap();

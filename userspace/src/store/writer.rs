@@ -247,6 +247,7 @@ fn essence(effect: Effect) -> Option<Effect> {
         Effect::Position(_)
         | Effect::Forgotten { .. }
         | Effect::Standing { .. }
+        | Effect::Offences(_)
         | Effect::Checkpoint(_)
         | Effect::Sessions(_)
         | Effect::Awaited { .. }

@@ -34,6 +34,14 @@ impl JournalAgain {
         directory: Option<&Path>,
         places: &[Position],
     ) -> Result<Option<Self>, String> {
+        Self::start_with(Path::new(JOURNALCTL), directory, places)
+    }
+
+    pub(super) fn start_with(
+        program: &Path,
+        directory: Option<&Path>,
+        places: &[Position],
+    ) -> Result<Option<Self>, String> {
         let cursors = places.iter().map(|place| match place {
             Position::Journal { cursor } => cursor.clone(),
             Position::File { .. } | Position::Glob { .. } | Position::Socket => None,
@@ -44,13 +52,12 @@ impl JournalAgain {
         if first.as_ref() == Some(&last) {
             return Ok(None);
         }
-        let mut command = command(Path::new(JOURNALCTL), directory);
+        let mut command = command(program, directory);
         command.args(["--merge", "--all", super::FIELDS]);
         if let Some(first) = &first {
             command.arg(format!("--after-cursor={first}"));
         }
-        let child =
-            Running::start(&mut command).map_err(|error| not_run(Path::new(JOURNALCTL), &error))?;
+        let child = Running::start(&mut command).map_err(|error| not_run(program, &error))?;
         let stopper = Stopper::new().map_err(|error| error.to_string())?;
         let marks = cursors.into_iter().enumerate().skip(1);
         Ok(Some(Self {
@@ -102,9 +109,16 @@ impl JournalAgain {
             let buffer = &mut self.entries.buffer;
             let heard = self.child.read(&self.stopper, Some(deadline), buffer, &mut self.complaint);
             match heard.map_err(|error| error.to_string())? {
-                Heard::Stop | Heard::End => {
+                Heard::Stop => {
                     self.ended = true;
                     return Ok(());
+                }
+                Heard::End => {
+                    self.ended = true;
+                    return match self.child.ended_well() {
+                        true => Ok(()),
+                        false => Err(self.child.last_words(Path::new(JOURNALCTL), &self.complaint)),
+                    };
                 }
                 Heard::Bytes => {
                     self.taken.extend(self.entries.split());

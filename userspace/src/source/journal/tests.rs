@@ -158,3 +158,39 @@ fn a_real_journal_is_read_across_restarts() {
     assert_eq!(lines(&inbox).0, ["2026-11-24T00:00:03.000000Z web1 sshd[812]: three"]);
     source.stop();
 }
+
+#[test]
+fn entries_between_two_cursors_are_read_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("journalctl");
+    let entry = |n: u32| {
+        format!(
+            r#"{{"__CURSOR":"c={n};t={n:x}","__REALTIME_TIMESTAMP":"{n}","_UID":"0","_COMM":"su","MESSAGE":"{n}"}}"#
+        )
+    };
+    let entries: String = (2..8).map(|n| format!("{}\\n", entry(n))).collect();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*--follow*) exit 3;;\n*\"--after-cursor=c=1;t=1\") printf '{entries}';;\n*) exit 4;;\nesac\n"
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let between = |cursors: &[u32], last: &str| {
+        let cursors = cursors.iter().map(|n| format!("c={n};t={n:x}"));
+        let places: Vec<Position> = cursors
+            .chain([last.to_owned()])
+            .map(|cursor| Position::Journal { cursor: Some(cursor) })
+            .collect();
+        let Some(mut again) = JournalAgain::start_with(&program, None, &places).unwrap() else {
+            return Vec::new();
+        };
+        let (mut line, mut read) = (Vec::new(), Vec::new());
+        while let Some(after) = again.next_line(&mut line).unwrap() {
+            read.push((line.last().copied().unwrap() - b'0', after));
+        }
+        read
+    };
+    assert_eq!(between(&[1, 3], "c=5;t=5"), [(2, 0), (3, 0), (4, 1), (5, 1)]);
+    assert_eq!(between(&[1], "c=1;t=1"), []);
+    // The last one isn't there any more: what is later than it is new.
+    assert_eq!(between(&[1], "x=9;t=4"), [(2, 0), (3, 0), (4, 0)]);
+}
