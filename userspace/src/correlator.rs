@@ -34,6 +34,7 @@ mod absence;
 mod attempt;
 mod condition;
 mod entry;
+mod ladder;
 mod owner;
 mod pass;
 mod plan;
@@ -41,6 +42,7 @@ mod scope;
 mod table;
 mod tally;
 mod track;
+mod windows;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -53,13 +55,14 @@ use smallvec::SmallVec;
 use self::absence::Absences;
 use self::attempt::Attempts;
 use self::condition::Subject;
+use self::ladder::Evidence;
 use self::owner::Owner;
 use self::pass::{Held, Pass};
 use self::plan::{GroupKind, Plan};
 use self::scope::Scope;
 use self::table::Table;
 pub use self::tally::Tally;
-use self::track::Evidence;
+
 use crate::event::{Alert, Event, Offence, Ports, RuleHead, Target, Timestamp, Withheld};
 use crate::rules::{Lists, RuleSet};
 
@@ -68,7 +71,7 @@ use crate::rules::{Lists, RuleSet};
 pub struct Limits {
     /// Offenders and other keys.
     pub max_keys: usize,
-    /// Bytes of their windows, beside about 110 for each key.
+    /// Bytes of their windows, beside about 100 for each key.
     pub max_window_bytes: usize,
     /// Login sessions under way.
     pub max_sessions: usize,
@@ -238,7 +241,7 @@ impl Correlator {
         for (at, group) in self.plan.groups() {
             if let GroupKind::Absence { of: None, within } = group.kind
                 && !self.plan.rule(group.lead).silent
-                && let Some(owner) = group.key.everybody(self.table.hasher())
+                && let Some(owner) = group.key.everybody(self.plan.keys())
             {
                 self.absences.expect((at, owner, 0), now, within, false, None);
             }
@@ -314,7 +317,7 @@ impl Correlator {
         };
         pass.begin(target.is_some());
         for step in program {
-            pass.take(*step);
+            pass.take(step);
         }
         pass.finish(offence);
         self.table.settle(now);

@@ -21,6 +21,8 @@ pub(super) struct Absences {
     open: HashMap<Expected, Open>,
     /// By deadline, and then in order of their beginning.
     deadlines: BTreeMap<(i64, u64), Expected>,
+    /// No deadline is before this.
+    soonest: i64,
     /// Found to have passed, and not told yet.
     due: Vec<Passed>,
     begun: u64,
@@ -69,6 +71,7 @@ impl Absences {
         }
         self.begun += 1;
         let place = (deadline, self.begun);
+        self.soonest = self.soonest.min(deadline);
         self.deadlines.insert(place, what);
         self.open.insert(what, Open { since: now, place, target });
     }
@@ -86,9 +89,13 @@ impl Absences {
     }
 
     /// Whether [`Self::advance`] to `now` has something to tell.
-    pub(super) fn has_passed(&self, now: i64) -> bool {
-        !self.due.is_empty()
-            || self.deadlines.first_key_value().is_some_and(|((deadline, _), _)| *deadline < now)
+    #[inline]
+    pub(super) fn has_passed(&mut self, now: i64) -> bool {
+        if now > self.soonest {
+            let first = self.deadlines.first_key_value();
+            self.soonest = first.map_or(i64::MAX, |((deadline, _), _)| *deadline);
+        }
+        !self.due.is_empty() || self.soonest < now
     }
 
     /// What was to come by a time before `now` doesn't come any more.
@@ -109,6 +116,7 @@ impl Absences {
     pub(super) fn regroup(&mut self, new_group: impl Fn(u16) -> Option<u16>) {
         let open = std::mem::take(&mut self.open);
         self.deadlines.clear();
+        self.soonest = i64::MIN;
         self.due.clear();
         for ((group, owner, subkey), open) in open {
             if let Some(group) = new_group(group) {

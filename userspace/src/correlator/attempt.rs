@@ -6,13 +6,13 @@
 //! is written about them.
 
 use std::collections::VecDeque;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::net::IpAddr;
 
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use crate::event::Event;
+use crate::event::{Event, Target};
 use crate::seeded::Seeded;
 
 /// A connection may take `LoginGraceTime` (120 s), and PAM sums up at its end; later, the number belongs
@@ -39,7 +39,23 @@ pub(super) struct Attempts {
 }
 
 /// A process, and the address it is about.
-type Key = (u32, IpAddr);
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Key {
+    addr: Target,
+    pid: u32,
+}
+
+impl Hash for Key {
+    /// In one word for IPv4.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (high, low, _) = self.addr.words();
+        if high != 0 {
+            state.write_u64(high);
+        }
+        state.write_u64(low ^ (u64::from(self.pid) << 32));
+    }
+}
 
 #[derive(Debug)]
 struct Session {
@@ -71,7 +87,7 @@ impl Attempts {
         let (true, Some(pid), Some(offender)) = (event.kind.attempt, event.pid, offender) else {
             return times;
         };
-        let key = (pid, offender);
+        let key = Key { addr: Target::of_address(offender), pid };
         let hash = self.hasher.hash_one(key);
         if let Some(session) = self.find(hash, key) {
             if now.abs_diff(session.seen) <= LIFE_MS.unsigned_abs() {
@@ -82,7 +98,8 @@ impl Attempts {
             self.unlist(hash, key);
         }
         self.make_room(now);
-        let kinds = [(event.kind.index, times)].into_iter().collect();
+        let mut kinds = SmallVec::new();
+        kinds.push((event.kind.index, times));
         self.push(Session { key, hash, replaced: false, seen: now, kinds, charged: times });
         times
     }

@@ -15,22 +15,96 @@ use crate::event::{Event, Prefixes, Target, Value};
 use crate::rules::{Asks, Condition, Key, List};
 use crate::seeded::Seeded;
 
-/// A field by name, and where it was last found: the fields of one kind of event mostly stand in the
-/// same order.
+/// The fields that keys are made of, and what the event at hand has in them: several keys ask for the same.
+#[derive(Debug, Default)]
+pub(super) struct KeyFields {
+    fields: Vec<Field>,
+    hasher: Seeded,
+}
+
+/// A field by name.
 #[derive(Debug)]
 struct Field {
     name: Box<str>,
-    hint: Cell<usize>,
+    /// It is the one that holds an event's address.
+    is_source: bool,
+    /// Where it was last found in events of this kind (and of some others): their fields mostly stand in the
+    /// same order.
+    hints: [Cell<usize>; KINDS],
+    /// What the event of this number has in it.
+    known: Cell<(u64, Known)>,
 }
 
-impl Field {
-    fn new(name: &str) -> Self {
-        Self { name: name.into(), hint: Cell::new(0) }
+/// Kinds of events whose hints are kept apart.
+const KINDS: usize = 16;
+
+/// What an event has in a field.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    Nothing,
+    Addr(IpAddr),
+    /// A hash of it.
+    Other(u64),
+}
+
+impl KeyFields {
+    fn intern(&mut self, name: &str) -> usize {
+        let known = self.fields.iter().position(|field| *field.name == *name);
+        known.unwrap_or_else(|| {
+            let known = Cell::new((u64::MAX, Known::Nothing));
+            let hints = [const { Cell::new(0) }; KINDS];
+            self.fields.push(Field { name: name.into(), is_source: name == "src", hints, known });
+            self.fields.len() - 1
+        })
     }
 
     #[inline]
-    fn of<'l>(&self, event: &Event<'l>) -> Option<Value<'l>> {
-        event.fields.get_hinted(&self.name, &self.hint)
+    fn get(&self, field: usize, event: &Event<'_>, number: u64) -> Known {
+        let Some(field) = self.fields.get(field) else { return Known::Nothing };
+        let (of, known) = field.known.get();
+        if of == number {
+            return known;
+        }
+        let known = match event.fields.source() {
+            Some(addr) if field.is_source => Known::Addr(addr),
+            _ => self.look_up(field, event),
+        };
+        field.known.set((number, known));
+        known
+    }
+
+    fn look_up(&self, field: &Field, event: &Event<'_>) -> Known {
+        let hint = &field.hints[event.kind.index as usize % KINDS];
+        match event.fields.get_hinted(&field.name, hint) {
+            None => Known::Nothing,
+            Some(Value::Addr(addr)) => Known::Addr(addr),
+            Some(value) => {
+                let mut hash = self.hasher.build_hasher();
+                hash_value(&value, &mut hash);
+                Known::Other(hash.finish())
+            }
+        }
+    }
+
+    fn name(&self, field: usize) -> &str {
+        self.fields.get(field).map_or("", |field| &field.name)
+    }
+}
+
+/// What keys are made of: an event, and whom it is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'p, 'e, 'l> {
+    pub(super) event: &'e Event<'l>,
+    /// No other event has it.
+    pub(super) number: u64,
+    pub(super) subject: Subject,
+    pub(super) fields: &'p KeyFields,
+}
+
+impl About<'_, '_, '_> {
+    #[inline]
+    fn field(self, field: usize) -> Known {
+        self.fields.get(field, self.event, self.number)
     }
 }
 
@@ -96,24 +170,25 @@ pub(super) struct KeyPlan {
 #[derive(Debug)]
 enum Part {
     Offender,
-    Field(Field),
+    /// One of [`KeyFields`].
+    Field(usize),
     Network(Prefixes),
 }
 
 impl Part {
-    fn new(key: &Key) -> Self {
+    fn new(key: &Key, fields: &mut KeyFields) -> Self {
         match key {
             Key::Offender => Self::Offender,
-            Key::Field(name) => Self::Field(Field::new(name)),
+            Key::Field(name) => Self::Field(fields.intern(name)),
             Key::Network(prefixes) => Self::Network(*prefixes),
         }
     }
 
     /// As a pack says it.
-    fn name(&self) -> String {
+    fn name(&self, fields: &KeyFields) -> String {
         match self {
             Self::Offender => "src".to_owned(),
-            Self::Field(field) => field.name.to_string(),
+            Self::Field(field) => fields.name(*field).to_owned(),
             Self::Network(prefixes) => format!("src/{},/{}", prefixes.v4, prefixes.v6),
         }
     }
@@ -146,18 +221,18 @@ pub(super) enum Whose {
 }
 
 impl KeyPlan {
-    pub(super) fn new(same: &[Key], rule: u32) -> Self {
-        Self { parts: same.iter().map(Part::new).collect(), rule }
+    pub(super) fn new(same: &[Key], rule: u32, fields: &mut KeyFields) -> Self {
+        Self { parts: same.iter().map(|key| Part::new(key, fields)).collect(), rule }
     }
 
     /// What they have in common, as a pack says it.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.parts.iter().map(Part::name).collect()
+    pub(super) fn names(&self, fields: &KeyFields) -> Vec<String> {
+        self.parts.iter().map(|part| part.name(fields)).collect()
     }
 
     /// The owner of the only window, where the key is empty.
-    pub(super) fn everybody(&self, hasher: &Seeded) -> Option<Owner> {
-        let hash = hasher.build_hasher();
+    pub(super) fn everybody(&self, fields: &KeyFields) -> Option<Owner> {
+        let hash = fields.hasher.build_hasher();
         self.parts.is_empty().then(|| Owner::shared(self.rule, hash.finish()))
     }
 
@@ -169,53 +244,42 @@ impl KeyPlan {
     /// Whose window an event falls into, and which of theirs; `None` where a part is missing.
     ///
     /// It is the subject's where the key has it, else that of the first address in it, else nobody's.
-    pub(super) fn resolve(
-        &self,
-        event: &Event<'_>,
-        subject: Subject,
-        hasher: &Seeded,
-    ) -> Option<(Whose, u32)> {
+    #[inline]
+    pub(super) fn resolve(&self, about: About<'_, '_, '_>) -> Option<(Whose, u32)> {
         match &*self.parts {
-            [Part::Offender] => subject.target.map(|_| (Whose::Subject, 0)),
-            [Part::Field(field)] => match field.of(event)? {
-                Value::Addr(addr) if subject.target.is_some_and(|own| own.contains(addr)) => {
+            [Part::Offender] => about.subject.target.map(|_| (Whose::Subject, 0)),
+            [Part::Field(field)] => match about.field(*field) {
+                Known::Nothing => None,
+                Known::Addr(addr) if about.subject.target.is_some_and(|own| own.contains(addr)) => {
                     Some((Whose::Subject, 0))
                 }
-                _ => self.resolve_parts(event, subject, hasher),
+                _ => self.resolve_parts(about),
             },
-            _ => self.resolve_parts(event, subject, hasher),
+            _ => self.resolve_parts(about),
         }
     }
 
-    fn resolve_parts(
-        &self,
-        event: &Event<'_>,
-        subject: Subject,
-        hasher: &Seeded,
-    ) -> Option<(Whose, u32)> {
+    fn resolve_parts(&self, about: About<'_, '_, '_>) -> Option<(Whose, u32)> {
+        let About { subject, fields, .. } = about;
         let mut addrs: SmallVec<[(usize, Target); 2]> = SmallVec::new();
-        let mut hash = hasher.build_hasher();
+        let mut hash = fields.hasher.build_hasher();
         let mut rest = 0_u32;
         for (at, part) in self.parts.iter().enumerate() {
-            let value = match part {
-                Part::Offender => {
-                    addrs.push((at, subject.target?));
-                    continue;
-                }
+            match part {
+                Part::Offender => addrs.push((at, subject.target?)),
+                // It is the network's window, whatever else the key has.
                 Part::Network(prefixes) => {
-                    // It is the network's window, whatever else the key has.
                     addrs.insert(0, (at, prefixes.of(subject.target?.net().addr())));
-                    continue;
                 }
-                Part::Field(field) => field.of(event)?,
-            };
-            match value {
-                Value::Addr(addr) => addrs.push((at, subject.key_of(addr))),
-                Value::Text(_) | Value::Number(_) => {
-                    at.hash(&mut hash);
-                    hash_value(&value, &mut hash);
-                    rest += 1;
-                }
+                Part::Field(field) => match about.field(*field) {
+                    Known::Nothing => return None,
+                    Known::Addr(addr) => addrs.push((at, subject.key_of(addr))),
+                    Known::Other(value) => {
+                        at.hash(&mut hash);
+                        hash.write_u64(value);
+                        rest += 1;
+                    }
+                },
             }
         }
         let owner = addrs
@@ -242,30 +306,26 @@ impl KeyPlan {
 pub(super) struct DistinctPlan(Part);
 
 impl DistinctPlan {
-    pub(super) fn new(key: &Key) -> Self {
-        Self(Part::new(key))
+    pub(super) fn new(key: &Key, fields: &mut KeyFields) -> Self {
+        Self(Part::new(key, fields))
     }
 
     /// As a pack says it.
-    pub(super) fn name(&self) -> String {
-        self.0.name()
+    pub(super) fn name(&self, fields: &KeyFields) -> String {
+        self.0.name(fields)
     }
 
-    pub(super) fn value(
-        &self,
-        event: &Event<'_>,
-        subject: Subject,
-        hasher: &Seeded,
-    ) -> Option<u32> {
-        let mut hash = hasher.build_hasher();
-        match &self.0 {
-            Part::Offender | Part::Network(_) => subject.target?.hash(&mut hash),
-            Part::Field(field) => match field.of(event)? {
-                Value::Addr(addr) => subject.key_of(addr).hash(&mut hash),
-                value => hash_value(&value, &mut hash),
+    #[inline]
+    pub(super) fn value(&self, about: About<'_, '_, '_>) -> Option<u32> {
+        let target = match &self.0 {
+            Part::Offender | Part::Network(_) => about.subject.target?,
+            Part::Field(field) => match about.field(*field) {
+                Known::Nothing => return None,
+                Known::Addr(addr) => about.subject.key_of(addr),
+                Known::Other(value) => return Some(short(value)),
             },
-        }
-        Some(short(hash.finish()))
+        };
+        Some(short(about.fields.hasher.hash_one(target)))
     }
 }
 
@@ -329,11 +389,14 @@ mod tests {
                 ("port", Value::Number(22)),
             ],
         );
-        let hasher = Seeded::default();
         let target = Target::of_offender(src, 64);
         let known = Subject { target: Some(target), ipv6_prefix: 64 };
         let unknown = Subject { target: None, ipv6_prefix: 64 };
-        let key = |same: &[Key], subject| KeyPlan::new(same, 9).resolve(&event, subject, &hasher);
+        let key = |same: &[Key], subject| {
+            let mut fields = KeyFields::default();
+            let plan = KeyPlan::new(same, 9, &mut fields);
+            plan.resolve(About { event: &event, number: 1, subject, fields: &fields })
+        };
         let field = |name: &str| Key::Field(name.into());
         let own = Some((Whose::Subject, 0));
         assert_eq!(key(&[Key::Offender], known), own);

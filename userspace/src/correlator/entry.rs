@@ -1,12 +1,9 @@
 //! All that is remembered of one owner of evidence: its score, its windows, its cooldowns.
 
+use super::ladder::{Evidence, Firings, Ladder, RUNGS, Rung, Tick};
 use super::owner::Owner;
 use super::scope::Scope;
-use super::track::{Evidence, Firings, Ladder, RUNGS, Rung, Tick, Track, TrackId, shifted};
-
-/// Most windows of one owner: it is the offender who chooses how many users it tries, and so it is its
-/// own oldest window that gives way.
-const MAX_TRACKS: usize = 64;
+use super::windows::{Id, Windows};
 
 /// A first anchor lies this far in the past, so that lines that come late don't move it.
 const SLACK_MS: i64 = 60_000;
@@ -27,14 +24,12 @@ pub(super) struct Entry {
     pub(super) owner: Owner,
     /// A ban of it stood when evidence last came, so that all of this is spent once it is over.
     banned: bool,
-    /// Roughly how many events its windows hold, for choosing whom to forget.
-    events: u16,
+    /// It may have windows of evidence that may not ban.
+    mixed: bool,
     /// Windows that gave way since the table last asked.
     dropped: u8,
     /// Which ports the score is about.
     scope: Scope,
-    /// Bytes it holds beside itself, when last weighed.
-    heap: u32,
     /// Points at `touched`.
     score: f64,
     /// The points among them that may ban.
@@ -43,17 +38,7 @@ pub(super) struct Entry {
     touched: i64,
     /// Where its ticks begin, in milliseconds since the epoch.
     anchor: i64,
-    tracks: Box<[Track]>,
-    cooldowns: Box<[Cooldown]>,
-}
-
-/// A rule fired for a key and is quiet for a while.
-#[derive(Clone, Debug)]
-struct Cooldown {
-    rule: u32,
-    subkey: u32,
-    since: Tick,
-    evidence: Evidence,
+    windows: Windows,
 }
 
 impl Entry {
@@ -61,23 +46,22 @@ impl Entry {
         Self {
             owner,
             banned: false,
-            events: 0,
+            mixed: false,
             dropped: 0,
             scope: Scope::NONE,
-            heap: 0,
             score: 0.0,
             bannable: 0.0,
             touched: now,
             anchor: now.saturating_sub(SLACK_MS),
-            tracks: Box::default(),
-            cooldowns: Box::default(),
+            windows: Windows::default(),
         }
     }
 
     /// Takes note of whether a ban of it stands; once one is over, its evidence goes with it.
+    #[inline]
     pub(super) fn under_ban(&mut self, banned: bool) {
         if self.banned && !banned {
-            *self = Self { heap: self.heap, ..Self::new(self.owner, self.touched) };
+            *self = Self::new(self.owner, self.touched);
         }
         self.banned = banned;
     }
@@ -104,7 +88,11 @@ impl Entry {
     }
 
     /// Score, and the part of it that may ban, at `now`.
+    #[inline]
     pub(super) fn score(&self, now: i64, half_life: f64) -> (f64, f64) {
+        if self.score == 0.0 && self.bannable == 0.0 {
+            return (0.0, 0.0);
+        }
         let left = decay(now.saturating_sub(self.touched), half_life);
         (self.score * left, self.bannable * left)
     }
@@ -146,7 +134,8 @@ impl Entry {
 
     /// How much there is against it at `now`: points and counted events, both fading.
     pub(super) fn suspicion(&self, now: i64, half_life: f64) -> f64 {
-        (self.score + f64::from(self.events)) * decay(now.saturating_sub(self.touched), half_life)
+        (self.score + f64::from(self.windows.events().min(u16::MAX.into())))
+            * decay(now.saturating_sub(self.touched), half_life)
     }
 
     /// Whether nothing in it can matter any more: its windows and cooldowns are older than `horizon`
@@ -156,12 +145,15 @@ impl Entry {
     }
 
     /// `now` as a tick; `None` where it is weeks before what the entry knows already.
+    #[inline]
     pub(super) fn tick(&mut self, now: i64) -> Option<Tick> {
         let since = now.saturating_sub(self.anchor);
-        if let Ok(tick) = Tick::try_from(since) {
-            return Some(tick);
-        }
-        let latest = self.latest();
+        Tick::try_from(since).ok().or_else(|| self.tick_afar(now, since))
+    }
+
+    #[cold]
+    fn tick_afar(&mut self, now: i64, since: i64) -> Option<Tick> {
+        let latest = self.windows.latest();
         let anchor = if since < 0 {
             // Back to a little before the late line, as far as the latest tick allows.
             let room = i64::from(Tick::MAX - latest).saturating_add(since);
@@ -172,17 +164,14 @@ impl Entry {
         } else {
             now.saturating_sub(i64::from(Tick::MAX / 2))
         };
-        let by = self.anchor.saturating_sub(anchor);
-        self.tracks.iter_mut().for_each(|track| track.shift(by));
-        for cooldown in &mut self.cooldowns {
-            cooldown.since = shifted(cooldown.since, by);
-        }
+        self.windows.shift(self.anchor.saturating_sub(anchor));
         self.anchor = anchor;
         Tick::try_from(now.saturating_sub(anchor)).ok()
     }
 
     /// Counts `weight` events in a ladder. Says how often each rung fired, and how often on evidence
     /// that may ban.
+    #[inline]
     pub(super) fn count(
         &mut self,
         place: Place,
@@ -191,11 +180,13 @@ impl Entry {
         weight: u32,
         ladder: &Ladder,
     ) -> (Firings, Firings) {
-        let id = TrackId::new(place, evidence, false);
-        self.count_both(id, now, ladder, |track| track.count(now, weight, ladder))
+        self.count_both(Id::events(place, evidence), evidence, now, ladder, |windows, at| {
+            windows.count(at, now, weight, ladder)
+        })
     }
 
     /// Counts a value, likewise.
+    #[inline]
     pub(super) fn count_distinct(
         &mut self,
         place: Place,
@@ -204,42 +195,64 @@ impl Entry {
         value: u32,
         ladder: &Ladder,
     ) -> (Firings, Firings) {
-        let id = TrackId::new(place, evidence, true);
-        self.count_both(id, now, ladder, |track| {
+        self.count_both(Id::values(place, evidence), evidence, now, ladder, |windows, at| {
             let mut firings = [0; RUNGS];
-            firings[0] = u32::from(track.count_distinct(now, value, ladder));
+            firings[0] = u32::from(windows.count_distinct(at, now, value, ladder));
             firings
         })
     }
 
-    /// Counts in the track of evidence that may ban and, once something came that may not, beside it in
-    /// one of all evidence, which begins as the other's copy.
+    #[inline]
     fn count_both(
         &mut self,
-        id: TrackId,
+        id: Id,
+        evidence: Evidence,
         now: Tick,
         ladder: &Ladder,
-        mut count: impl FnMut(&mut Track) -> Firings,
+        mut count: impl FnMut(&mut Windows, usize) -> Firings,
     ) -> (Firings, Firings) {
-        let bannable = id.of(Evidence::Bannable);
-        let all = id.of(Evidence::All);
-        let mixed = self.track(all).is_some();
-        if id.evidence == Evidence::All {
-            if !mixed && let Some(twin) = self.track(bannable).map(|track| track.twin(all)) {
-                self.push(twin);
+        if evidence == Evidence::Bannable && !self.mixed {
+            let at = self.window(id);
+            let firings = count(&mut self.windows, at);
+            return (firings, firings);
+        }
+        self.count_mixed(id, evidence, now, ladder, &mut count)
+    }
+
+    /// Counts in the window of evidence that may ban and, once something came that may not, beside it in
+    /// one of all evidence, which begins as the other's copy.
+    fn count_mixed(
+        &mut self,
+        id: Id,
+        evidence: Evidence,
+        now: Tick,
+        ladder: &Ladder,
+        count: &mut dyn FnMut(&mut Windows, usize) -> Firings,
+    ) -> (Firings, Firings) {
+        let (bannable, all) = (id.of(Evidence::Bannable), id.of(Evidence::All));
+        let is_mixed = self.windows.find(all).is_some();
+        if evidence == Evidence::All {
+            self.mixed = true;
+            if !is_mixed && let Some(at) = self.windows.find(bannable) {
+                let (_, gave_way) = self.windows.twin(at, all);
+                self.dropped = self.dropped.saturating_add(gave_way.into());
             }
-            return (count(self.track_or_new(all)), [0; RUNGS]);
+            let at = self.window(all);
+            return (count(&mut self.windows, at), [0; RUNGS]);
         }
-        let solid = count(self.track_or_new(bannable));
-        if !mixed {
+        let at = self.window(bannable);
+        let solid = count(&mut self.windows, at);
+        if !is_mixed {
             return (solid, solid);
         }
-        let track = self.track_or_new(all);
-        if track.latest().is_none_or(|latest| now.saturating_sub(latest) > ladder.reach) {
-            edit(&mut self.tracks, |tracks| tracks.retain(|track| track.id != all));
+        let at = self.window(all);
+        let latest = self.windows.latest_of(at);
+        if latest.is_none_or(|latest| now.saturating_sub(latest) > ladder.reach) {
+            self.windows.remove(at);
+            self.mixed = self.windows.is_mixed();
             return (solid, solid);
         }
-        let firings = count(track);
+        let firings = count(&mut self.windows, at);
         (std::array::from_fn(|rung| firings[rung].max(solid[rung])), solid)
     }
 
@@ -251,12 +264,15 @@ impl Entry {
         now: Tick,
         rung: (usize, &Rung),
     ) -> u32 {
-        let tracks = [Evidence::Bannable, Evidence::All]
-            .map(|evidence| self.track(TrackId::new(place, evidence, distinct)));
-        tracks.into_iter().flatten().map(|track| track.counted(now, rung)).max().unwrap_or(0)
+        let id = if distinct { Id::values } else { Id::events };
+        let windows = [Evidence::Bannable, Evidence::All]
+            .map(|evidence| self.windows.find(id(place, evidence)));
+        let counts = windows.into_iter().flatten().map(|at| self.windows.counted(at, now, rung));
+        counts.max().unwrap_or(0)
     }
 
     /// Puts down events for a rule that asks what came before.
+    #[inline]
     pub(super) fn record(
         &mut self,
         place: Place,
@@ -265,22 +281,24 @@ impl Entry {
         within: Tick,
         capacity: u16,
     ) {
-        self.track_or_new(memory(place)).record(now, weight, within, capacity);
+        let at = self.window(Id::memory(place));
+        self.windows.record_events(at, now, weight, within, capacity);
     }
 
     /// How many of those came at most `within` before.
     pub(super) fn seen(&self, place: Place, now: Tick, within: Tick) -> usize {
-        self.track(memory(place)).map_or(0, |track| track.seen(now, within))
+        let found = self.windows.find(Id::memory(place));
+        found.map_or(0, |at| self.windows.since(at, now.saturating_sub(within)))
     }
 
     /// What they were put down for has come.
     pub(super) fn answered(&mut self, place: Place) {
-        edit(&mut self.tracks, |tracks| tracks.retain(|track| track.id != memory(place)));
+        if let Some(at) = self.windows.find(Id::memory(place)) {
+            self.windows.remove(at);
+        }
     }
 
     /// Whether a rule that fires for this key is quiet; where it isn't, it is from now on.
-    ///
-    /// Firings that may ban are quiet only for each other, so that nobody hides behind a spoofed one.
     pub(super) fn quiet(
         &mut self,
         rule: u32,
@@ -289,53 +307,18 @@ impl Entry {
         now: Tick,
         ignore: Tick,
     ) -> bool {
-        let is_over = |cooldown: &Cooldown| now.abs_diff(cooldown.since) >= ignore;
-        let is_same = |cooldown: &Cooldown| (cooldown.rule, cooldown.subkey) == (rule, subkey);
-        let silences = |cooldown: &Cooldown| {
-            evidence == Evidence::All || cooldown.evidence == Evidence::Bannable
-        };
-        if self.cooldowns.iter().any(|of| is_same(of) && silences(of) && !is_over(of)) {
-            return true;
-        }
-        edit(&mut self.cooldowns, |cooldowns| {
-            cooldowns.retain(|of| !is_same(of) || !is_over(of));
-            if cooldowns.len() >= MAX_TRACKS {
-                cooldowns.remove(0);
-            }
-            cooldowns.reserve_exact(1);
-            cooldowns.push(Cooldown { rule, subkey, since: now, evidence });
-        });
-        false
+        self.windows.quiet(rule, subkey, evidence, now, ignore)
     }
 
     /// Gives its windows their group's new index, and drops those whose group is gone.
     pub(super) fn regroup(&mut self, new_group: impl Fn(u16) -> Option<u16>) {
-        edit(&mut self.tracks, |tracks| {
-            tracks.retain_mut(|track| match new_group(track.id.group) {
-                Some(group) => {
-                    track.id.group = group;
-                    true
-                }
-                None => false,
-            });
-        });
+        self.windows.regroup(new_group);
+        self.mixed = self.windows.is_mixed();
     }
 
-    /// Counts its events and bytes anew.
-    pub(super) fn weigh(&mut self) {
-        let mut bytes = size_of_val(&*self.tracks) + size_of_val(&*self.cooldowns);
-        let mut events = 0;
-        for track in &self.tracks {
-            bytes += track.heap_bytes();
-            events += track.len();
-        }
-        self.events = u16::try_from(events).unwrap_or(u16::MAX);
-        self.heap = u32::try_from(bytes).unwrap_or(u32::MAX);
-    }
-
-    /// Bytes it holds beside itself, when last weighed.
+    /// Bytes it holds beside itself.
     pub(super) const fn heap_bytes(&self) -> usize {
-        self.heap as usize
+        self.windows.heap_bytes()
     }
 
     /// Windows that gave way since this was last asked.
@@ -343,51 +326,12 @@ impl Entry {
         std::mem::replace(&mut self.dropped, 0)
     }
 
-    fn latest(&self) -> Tick {
-        let tracks = self.tracks.iter().filter_map(Track::latest);
-        tracks.chain(self.cooldowns.iter().map(|cooldown| cooldown.since)).max().unwrap_or(0)
+    #[inline]
+    fn window(&mut self, id: Id) -> usize {
+        let (at, gave_way) = self.windows.find_or_push(id);
+        self.dropped = self.dropped.saturating_add(gave_way.into());
+        at
     }
-
-    fn track(&self, id: TrackId) -> Option<&Track> {
-        self.tracks.iter().find(|track| track.id == id)
-    }
-
-    fn track_or_new(&mut self, id: TrackId) -> &mut Track {
-        let at = match self.tracks.iter().position(|track| track.id == id) {
-            Some(at) => at,
-            None => self.push(Track::new(id)),
-        };
-        &mut self.tracks[at]
-    }
-
-    fn push(&mut self, track: Track) -> usize {
-        if self.tracks.len() >= MAX_TRACKS {
-            let oldest = (0..self.tracks.len())
-                .min_by_key(|at| (self.tracks[*at].latest(), self.tracks[*at].len()))
-                .unwrap_or(0);
-            self.tracks[oldest] = track;
-            self.dropped = self.dropped.saturating_add(1);
-            return oldest;
-        }
-        edit(&mut self.tracks, |tracks| {
-            tracks.reserve_exact(1);
-            tracks.push(track);
-        });
-        self.tracks.len() - 1
-    }
-}
-
-/// Lists are kept at their exact length: most owners have one or two windows for good, and there are a
-/// million owners.
-fn edit<T>(list: &mut Box<[T]>, act: impl FnOnce(&mut Vec<T>)) {
-    let mut vec = std::mem::take(list).into_vec();
-    act(&mut vec);
-    *list = vec.into_boxed_slice();
-}
-
-/// Where events wait for the rule that asks for them.
-const fn memory(place: Place) -> TrackId {
-    TrackId::new(place, Evidence::All, false)
 }
 
 /// What is left of one point after so many milliseconds.
@@ -403,6 +347,7 @@ fn decay(elapsed: i64, half_life: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::windows::MOST;
     use super::*;
 
     const PLACE: Place = Place { group: 1, subkey: 0 };
@@ -472,7 +417,7 @@ mod tests {
         assert_eq!(feed(Bannable, 5_001), (0, 0));
         assert_eq!(feed(Bannable, 5_002), (0, 0));
         assert_eq!(feed(Bannable, 5_003), (1, 1));
-        assert_eq!(entry.tracks.len(), 1);
+        assert_eq!(entry.windows.windows(), 1);
     }
 
     #[test]
@@ -497,7 +442,7 @@ mod tests {
             entry.count(Place { group: 1, subkey }, Evidence::Bannable, subkey, 1, &ladder);
             entry.quiet(1, subkey, Evidence::Bannable, subkey, 10_000);
         }
-        assert_eq!((entry.tracks.len(), entry.cooldowns.len()), (MAX_TRACKS, MAX_TRACKS));
+        assert_eq!((entry.windows.windows(), entry.windows.cooldowns()), (MOST, MOST));
         assert_eq!(entry.take_dropped(), u8::MAX);
         let (newest, _) =
             entry.count(Place { group: 1, subkey: 999 }, Evidence::Bannable, 1_000, 1, &ladder);
@@ -506,6 +451,6 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Entry>() <= 104, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 88, "{}", size_of::<Entry>());
     }
 }

@@ -1,7 +1,7 @@
 //! Whose evidence an entry holds, packed for a table of a million.
 
 use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 
 use ipnet::IpNet;
 
@@ -12,11 +12,10 @@ use crate::event::Target;
 pub(super) struct Owner {
     high: u64,
     low: u64,
+    /// A target's third word, or one of those below.
     tag: u8,
 }
 
-/// Tag: prefix length of an IPv6 target, or that of an IPv4 target plus this.
-const V4: u8 = 129;
 /// Tag of a window that has no address in its key.
 const SHARED: u8 = u8::MAX - 1;
 /// Tag of an unused entry.
@@ -27,40 +26,30 @@ impl Owner {
     pub(super) const VACANT: Self = Self { high: 0, low: 0, tag: VACANT };
 
     /// Evidence about a target.
-    pub(super) fn target(target: Target) -> Self {
-        let (addr, tag) = match target.net() {
-            IpNet::V4(net) => (u128::from(net.addr().to_bits()), V4 + net.prefix_len()),
-            IpNet::V6(net) => (net.addr().to_bits(), net.prefix_len()),
-        };
-        let [high, low] = [addr >> 64, addr & u128::from(u64::MAX)]
-            .map(|half| u64::try_from(half).unwrap_or(u64::MAX));
-        Self { high, low, tag }
+    #[inline]
+    pub(super) const fn target(target: Target) -> Self {
+        let (high, low, tag) = target.words();
+        Self { high, low, tag: tag.get() }
     }
 
     /// A window of many offenders: the rule that leads its group, and a hash of the key.
+    #[inline]
     pub(super) fn shared(rule: u32, hash: u64) -> Self {
         Self { high: hash, low: u64::from(rule), tag: SHARED }
     }
 
     /// Whether it is a target that lies in `net`.
     pub(super) fn lies_in(self, net: IpNet) -> bool {
-        let (addr, len) = match self.tag {
-            SHARED | VACANT => return false,
-            tag if tag >= V4 => {
-                let bits = u32::try_from(self.low).unwrap_or(u32::MAX);
-                (IpAddr::V4(Ipv4Addr::from_bits(bits)), tag - V4)
-            }
-            tag => {
-                let bits = (u128::from(self.high) << 64) | u128::from(self.low);
-                (IpAddr::V6(Ipv6Addr::from_bits(bits)), tag)
-            }
-        };
-        IpNet::new(addr, len).is_ok_and(|own| net.contains(&own))
+        NonZeroU8::new(self.tag)
+            .filter(|tag| tag.get() < SHARED)
+            .map(|tag| Target::of_words(self.high, self.low, tag))
+            .is_some_and(|target| Target::from(net).covers(target))
     }
 }
 
 impl Hash for Owner {
     /// In as few words as it takes (one for IPv4): most of a lookup's time is hashing.
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         if self.high != 0 {
             state.write_u64(self.high);

@@ -6,13 +6,13 @@ use jiff::tz::TimeZone;
 
 use super::Fired;
 use super::absence::{Absences, Expected};
-use super::condition::{Setting, Subject, Whose};
+use super::condition::{About, Setting, Subject, Whose};
 use super::entry::{Entry, Place};
+use super::ladder::{Evidence, Firings, Tick};
 use super::owner::Owner;
-use super::plan::{Gate, GroupKind, Plan, RulePlan, Step};
+use super::plan::{Act, Gate, GroupKind, Plan, RulePlan, Step};
 use super::scope::Scope;
 use super::table::{Slot, Table};
-use super::track::{Evidence, Firings, Tick};
 use crate::event::{Alert, Event, Offence};
 use crate::rules::List;
 
@@ -31,6 +31,11 @@ impl Held {
 
     pub(super) const fn clear(&mut self) {
         self.event += 1;
+    }
+
+    /// The number of the event at hand.
+    pub(super) const fn event(&self) -> u64 {
+        self.event
     }
 
     fn set(&mut self, rule: u32, times: u32) {
@@ -84,25 +89,34 @@ pub(super) struct Pass<'p, 'e, 'l> {
 /// Whose window, and which of theirs.
 type Key = (Whose, u32);
 
-impl<'p> Pass<'p, '_, '_> {
+impl<'p, 'e, 'l> Pass<'p, 'e, 'l> {
     /// Opens the subject's entry, where there is one; `known`: the caller knows whether a ban stands.
+    #[inline]
     pub(super) fn begin(&mut self, known: bool) {
         let Some(target) = self.subject.target else { return };
         if let Some(slot) = self.table.find(Owner::target(target)) {
+            self.table.pin(slot);
             if known {
                 self.table.entry_mut(slot).under_ban(self.banned);
             }
-            self.own = self.pin(slot);
+            self.own = self.tick(slot);
         }
     }
 
-    pub(super) fn take(&mut self, step: Step) {
-        match step {
-            Step::Rule(rule) => self.apply(rule),
-            Step::Count(group) => self.count(group),
-            Step::Record(group) => self.record(group),
-            Step::Expect(group) => self.expect(group),
-            Step::Came(group) => self.came(group),
+    #[inline]
+    pub(super) fn take(&mut self, step: &Step) {
+        let times = match &step.after {
+            None => Some(self.charge),
+            Some(rules) => self.held.most(rules),
+        };
+        let Some(times) = times else { return };
+        match step.act {
+            Act::Rule(rule) => self.apply(rule, times),
+            Act::Count(group) if times > 0 => self.count(group, times),
+            Act::Record(group) if times > 0 => self.record(group, times),
+            Act::Count(_) | Act::Record(_) => {}
+            Act::Expect(group) => self.expect(group),
+            Act::Came(group) => self.came(group),
         }
     }
 
@@ -132,9 +146,12 @@ impl<'p> Pass<'p, '_, '_> {
     }
 
     /// A rule that doesn't count.
-    fn apply(&mut self, rule: u32) {
+    #[inline]
+    fn apply(&mut self, rule: u32, times: u32) {
         let plan = self.plan.rule(rule);
-        let Some(times) = self.triggered(plan) else { return };
+        if !self.conditions_hold(plan) {
+            return;
+        }
         let key = match plan.gate {
             Some(gate) => match self.passes(gate) {
                 Some(key) => key,
@@ -150,24 +167,21 @@ impl<'p> Pass<'p, '_, '_> {
     }
 
     /// Rules that count.
-    fn count(&mut self, group: u16) {
+    #[inline]
+    fn count(&mut self, group: u16, times: u32) {
         let plan = self.plan;
         let counting = plan.group(group);
         let lead = plan.rule(counting.lead);
-        let Some(times) = self.triggered(lead).filter(|times| *times > 0) else { return };
-        if lead.gate.is_some_and(|gate| self.passes(gate).is_none()) {
+        if !self.conditions_hold(lead) || lead.gate.is_some_and(|gate| self.passes(gate).is_none())
+        {
             return;
         }
-        let Some(key) = counting.key.resolve(self.event, self.subject, self.table.hasher()) else {
-            return;
-        };
+        let Some(key) = counting.key.resolve(self.about()) else { return };
         let value = match &counting.kind {
-            GroupKind::Distinct(value, _) => {
-                match value.value(self.event, self.subject, self.table.hasher()) {
-                    Some(value) => Some(value),
-                    None => return,
-                }
-            }
+            GroupKind::Distinct(value, _) => match value.value(self.about()) {
+                Some(value) => Some(value),
+                None => return,
+            },
             GroupKind::Ladder(_) | GroupKind::Memory { .. } | GroupKind::Absence { .. } => None,
         };
         let place = Place { group, subkey: key.1 };
@@ -198,15 +212,11 @@ impl<'p> Pass<'p, '_, '_> {
     }
 
     /// Events that another rule will ask for.
-    fn record(&mut self, group: u16) {
+    #[inline]
+    fn record(&mut self, group: u16, times: u32) {
         let memory = self.plan.group(group);
-        let GroupKind::Memory { of, gate } = &memory.kind else { return };
-        let Some(times) = self.held.most(of).filter(|times| *times > 0) else { return };
-        let Some((whose, subkey)) =
-            memory.key.resolve(self.event, self.subject, self.table.hasher())
-        else {
-            return;
-        };
+        let GroupKind::Memory { gate, .. } = &memory.kind else { return };
+        let Some((whose, subkey)) = memory.key.resolve(self.about()) else { return };
         if let Some((entry, tick)) = self.open(whose) {
             entry.record(Place { group, subkey }, tick, times, gate.within, gate.count);
         }
@@ -216,27 +226,22 @@ impl<'p> Pass<'p, '_, '_> {
     fn expect(&mut self, group: u16) {
         let plan = self.plan;
         let GroupKind::Absence { of, within } = &plan.group(group).kind else { return };
-        if self.triggered(plan.rule(plan.group(group).lead)).is_none() {
-            return;
-        }
-        if let Some(what) = self.expected(group) {
+        if self.conditions_hold(plan.rule(plan.group(group).lead))
+            && let Some(what) = self.expected(group)
+        {
             self.absences.expect(what, self.now, *within, of.is_none(), self.subject.target);
         }
     }
 
     /// Something may have been expected.
     fn came(&mut self, group: u16) {
-        let GroupKind::Absence { of: Some(of), .. } = &self.plan.group(group).kind else { return };
-        if self.held.most(of).is_some()
-            && let Some(what) = self.expected(group)
-        {
+        if let Some(what) = self.expected(group) {
             self.absences.came(what, self.now);
         }
     }
 
     fn expected(&self, group: u16) -> Option<Expected> {
-        let key = &self.plan.group(group).key;
-        let (whose, subkey) = key.resolve(self.event, self.subject, self.table.hasher())?;
+        let (whose, subkey) = self.plan.group(group).key.resolve(self.about())?;
         let owner = match whose {
             Whose::Subject => Owner::target(self.subject.target?),
             Whose::Other(owner) => owner,
@@ -244,20 +249,26 @@ impl<'p> Pass<'p, '_, '_> {
         Some((group, owner, subkey))
     }
 
-    /// How often a rule's trigger held, if it did and its conditions hold.
-    fn triggered(&self, rule: &RulePlan) -> Option<u32> {
-        let times = match &rule.after {
-            None => self.charge,
-            Some(rules) => self.held.most(rules)?,
-        };
+    #[inline]
+    fn about(&self) -> About<'p, 'e, 'l> {
+        About {
+            event: self.event,
+            number: self.held.event(),
+            subject: self.subject,
+            fields: self.plan.keys(),
+        }
+    }
+
+    #[inline]
+    fn conditions_hold(&self, rule: &RulePlan) -> bool {
         let setting = Setting { now: self.now, zone: self.zone, lists: self.lists };
-        rule.when.iter().all(|test| test.holds(self.event, setting)).then_some(times)
+        rule.when.iter().all(|test| test.holds(self.event, setting))
     }
 
     /// The key under which enough came before, if it did.
     fn passes(&mut self, gate: Gate) -> Option<Key> {
         let memory = self.plan.group(gate.group);
-        let key = memory.key.resolve(self.event, self.subject, self.table.hasher())?;
+        let key = memory.key.resolve(self.about())?;
         let (entry, tick) = self.known(key.0)?;
         let place = Place { group: gate.group, subkey: key.1 };
         (entry.seen(place, tick, gate.within) >= usize::from(gate.count)).then_some(key)
@@ -306,19 +317,30 @@ impl<'p> Pass<'p, '_, '_> {
     }
 
     /// The owner's entry, made where there is none.
+    #[inline]
     fn open(&mut self, whose: Whose) -> Option<(&mut Entry, Tick)> {
+        // Nearly always it is the subject's, and known.
+        match (whose, self.own) {
+            (Whose::Subject, Some((slot, tick))) => Some((self.table.entry_mut(slot), tick)),
+            _ => self.open_new(whose),
+        }
+    }
+
+    fn open_new(&mut self, whose: Whose) -> Option<(&mut Entry, Tick)> {
         match whose {
             Whose::Subject if self.own.is_none() => {
                 let owner = Owner::target(self.subject.target?);
                 let slot = self.table.find_or_insert(owner, self.now);
+                self.table.pin(slot);
                 if self.banned {
                     self.table.entry_mut(slot).under_ban(true);
                 }
-                self.own = self.pin(slot);
+                self.own = self.tick(slot);
             }
             Whose::Other(owner) if self.other.is_none_or(|(other, ..)| other != owner) => {
                 let slot = self.table.find_or_insert(owner, self.now);
-                self.other = self.pin(slot).map(|(slot, tick)| (owner, slot, tick));
+                self.table.pin(slot);
+                self.other = self.tick(slot).map(|(slot, tick)| (owner, slot, tick));
             }
             Whose::Subject | Whose::Other(_) => {}
         }
@@ -326,21 +348,23 @@ impl<'p> Pass<'p, '_, '_> {
     }
 
     /// The owner's entry, if there is one.
+    #[inline]
     fn known(&mut self, whose: Whose) -> Option<(&mut Entry, Tick)> {
         let (slot, tick) = match (whose, self.other) {
             (Whose::Subject, _) => self.own?,
             (Whose::Other(owner), Some((other, slot, tick))) if other == owner => (slot, tick),
             (Whose::Other(owner), _) => {
                 let slot = self.table.find(owner)?;
-                self.pin(slot)?
+                self.table.pin(slot);
+                self.tick(slot)?
             }
         };
         Some((self.table.entry_mut(slot), tick))
     }
 
-    /// Holds on to an entry; `None` where the event is weeks before what it knows.
-    fn pin(&mut self, slot: Slot) -> Option<(Slot, Tick)> {
-        self.table.pin(slot);
+    /// Now, as a pinned entry counts it; `None` where the event is weeks before what it knows.
+    #[inline]
+    fn tick(&mut self, slot: Slot) -> Option<(Slot, Tick)> {
         self.table.entry_mut(slot).tick(self.now).map(|tick| (slot, tick))
     }
 }

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::condition::{DistinctPlan, KeyPlan, Test};
+use super::condition::{DistinctPlan, KeyFields, KeyPlan, Test};
+use super::ladder::{Ladder, RUNGS, Rung, Tick};
 use super::scope::{Scope, Scopes};
-use super::track::{Ladder, RUNGS, Rung, Tick};
 use crate::event::RuleHead;
 use crate::rules::{Key, Rule, RuleSet, Trigger};
 
@@ -23,6 +23,7 @@ pub(super) struct Plan {
     /// By the rule's index.
     rules: Vec<RulePlan>,
     groups: Vec<Group>,
+    keys: KeyFields,
     /// By the event's index.
     networks: Box<[bool]>,
     scopes: Scopes,
@@ -30,8 +31,17 @@ pub(super) struct Plan {
 }
 
 /// What to do next with an event.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// Of the rules that are listened to, those that this kind of event can reach; `None`: one of them holds
+    /// for each such event, as often as it counts, or it is the event itself that is listened to.
+    pub(super) after: Option<Box<[u32]>>,
+    pub(super) act: Act,
+}
+
+/// What a step does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Step {
+pub(super) enum Act {
     /// A rule that doesn't count.
     Rule(u32),
     /// The rules of a counting group.
@@ -48,8 +58,6 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct RulePlan {
     pub(super) head: Arc<RuleHead>,
-    /// The rules it listens to; `None`: the event itself.
-    pub(super) after: Option<Box<[u32]>>,
     pub(super) when: Box<[Test]>,
     pub(super) score: f64,
     /// What a ban by this score would be about.
@@ -147,7 +155,9 @@ impl Plan {
             let ladder = Ladder::new(rungs.collect());
             let group = plan.next_group();
             let kind = match &window.distinct {
-                Some(distinct) => GroupKind::Distinct(DistinctPlan::new(distinct), ladder),
+                Some(distinct) => {
+                    GroupKind::Distinct(DistinctPlan::new(distinct, &mut plan.keys), ladder)
+                }
                 None => GroupKind::Ladder(ladder),
             };
             plan.add_group(at, rule, &window.same, kind);
@@ -156,9 +166,9 @@ impl Plan {
         plan.horizon = set.rules.iter().map(reach).max().unwrap_or(0);
         plan.programs = programs(set, &plan, &counted_by, &absent_by);
         let networks = plan.programs.iter().map(|steps| {
-            let counts = |step: &Step| match step {
-                Step::Count(group) => plan.group(*group).key.is_network(),
-                Step::Rule(_) | Step::Record(_) | Step::Expect(_) | Step::Came(_) => false,
+            let counts = |step: &Step| match step.act {
+                Act::Count(group) => plan.group(group).key.is_network(),
+                Act::Rule(_) | Act::Record(_) | Act::Expect(_) | Act::Came(_) => false,
             };
             steps.iter().any(counts)
         });
@@ -193,6 +203,11 @@ impl Plan {
         (0..).zip(&self.groups)
     }
 
+    /// The fields that the groups' keys are made of.
+    pub(super) const fn keys(&self) -> &KeyFields {
+        &self.keys
+    }
+
     /// What the rules' scopes mean.
     pub(super) const fn scopes(&self) -> &Scopes {
         &self.scopes
@@ -222,7 +237,7 @@ impl Plan {
     fn add_group(&mut self, lead: usize, rule: &Rule, same: &[Key], kind: GroupKind) {
         // 65,535 counting rules are more than anybody has; the rest would count with the last.
         if self.groups.len() < usize::from(u16::MAX) {
-            let key = KeyPlan::new(same, rule.head.id);
+            let key = KeyPlan::new(same, rule.head.id, &mut self.keys);
             self.groups.push(Group { lead: index(lead), key, kind });
         }
     }
@@ -232,10 +247,6 @@ impl RulePlan {
     fn new(rule: &Rule, scopes: &mut Scopes) -> Self {
         Self {
             head: Arc::clone(&rule.head),
-            after: match &rule.trigger {
-                Trigger::Events(_) => None,
-                Trigger::After(rules) => Some(rules.iter().map(|rule| index(*rule)).collect()),
-            },
             when: rule.when.iter().map(Test::new).collect(),
             score: if rule.score.is_finite() { rule.score } else { 0.0 },
             scope: match rule.score {
@@ -284,37 +295,61 @@ fn program(
     kind: u32,
 ) -> Box<[Step]> {
     let mut reached = vec![false; set.rules.len()];
+    // What holds for each event of this kind, whatever it says.
+    let mut certain = vec![false; set.rules.len()];
     let mut steps = Vec::new();
+    let among = |flags: &[bool], rule: usize| flags.get(rule).copied().unwrap_or(false);
     for at in order {
-        reached[*at] = match &set.rules[*at].trigger {
-            Trigger::Events(events) => events.contains(&kind),
-            Trigger::After(rules) => {
-                rules.iter().any(|rule| reached.get(*rule).copied().unwrap_or(false))
-            }
+        let rule = &set.rules[*at];
+        let (reaches, after) = match &rule.trigger {
+            Trigger::Events(events) => (events.contains(&kind), None),
+            Trigger::After(rules) => (
+                rules.iter().any(|rule| among(&reached, *rule)),
+                listened(rules.iter().copied(), &reached, &certain),
+            ),
         };
-        match counted_by[*at] {
-            _ if !reached[*at] => {}
-            None if absent_by[*at].is_some() => {
-                steps.extend(absent_by[*at].map(Step::Expect));
-            }
-            None => steps.push(Step::Rule(index(*at))),
-            Some(group) if plan.group(group).lead == index(*at) => steps.push(Step::Count(group)),
-            Some(_) => {}
+        if !reaches {
+            continue;
         }
+        reached[*at] = true;
+        let act = match (counted_by[*at], absent_by[*at]) {
+            (None, Some(group)) => Act::Expect(group),
+            (None, None) => {
+                certain[*at] = after.is_none() && rule.when.is_empty() && rule.preceded.is_none();
+                Act::Rule(index(*at))
+            }
+            (Some(group), _) if plan.group(group).lead == index(*at) => Act::Count(group),
+            (Some(_), _) => continue,
+        };
+        steps.push(Step { after, act });
     }
     // An event doesn't come before itself.
     for (at, group) in plan.groups.iter().enumerate() {
         let at = u16::try_from(at).unwrap_or(u16::MAX);
-        let (of, step) = match &group.kind {
-            GroupKind::Memory { of, .. } => (of, Step::Record(at)),
-            GroupKind::Absence { of: Some(of), .. } => (of, Step::Came(at)),
+        let (of, act) = match &group.kind {
+            GroupKind::Memory { of, .. } => (of, Act::Record(at)),
+            GroupKind::Absence { of: Some(of), .. } => (of, Act::Came(at)),
             GroupKind::Absence { .. } | GroupKind::Ladder(_) | GroupKind::Distinct(..) => continue,
         };
-        if of.iter().any(|rule| reached.get(*rule as usize).copied().unwrap_or(false)) {
-            steps.push(step);
+        let of = || of.iter().map(|rule| *rule as usize);
+        if of().any(|rule| among(&reached, rule)) {
+            steps.push(Step { after: listened(of(), &reached, &certain), act });
         }
     }
     steps.into()
+}
+
+/// See [`Step::after`]. (A rule that holds holds as often as the event counts at most: who listens to one that
+/// holds for each event needn't ask the others.)
+fn listened(
+    rules: impl Iterator<Item = usize> + Clone,
+    reached: &[bool],
+    certain: &[bool],
+) -> Option<Box<[u32]>> {
+    if rules.clone().any(|rule| certain.get(rule).copied().unwrap_or(false)) {
+        return None;
+    }
+    Some(rules.filter(|rule| reached.get(*rule).copied().unwrap_or(false)).map(index).collect())
 }
 
 /// Rules in an order in which each comes after those it listens to. (The loader refuses circles; a rule

@@ -25,8 +25,8 @@ pub(super) struct Table {
     index: HashTable<u32>,
     entries: Vec<Entry>,
     free: Vec<u32>,
-    /// The entries of the event at hand: they stay.
-    pinned: SmallVec<[Slot; 4]>,
+    /// The entries of the event at hand: they stay. And how many bytes they held before it.
+    pinned: SmallVec<[(Slot, usize); 4]>,
     hasher: Seeded,
     hand: usize,
     max_entries: usize,
@@ -67,29 +67,33 @@ impl Table {
         self.horizon = horizon;
     }
 
-    /// The seeded hash of a key, for those who need another.
-    pub(super) const fn hasher(&self) -> &Seeded {
-        &self.hasher
-    }
-
     pub(super) const fn half_life(&self) -> f64 {
         self.half_life
     }
 
+    #[inline]
     pub(super) fn find(&self, owner: Owner) -> Option<Slot> {
-        let hash = self.hasher.hash_one(owner);
+        self.find_hashed(self.hasher.hash_one(owner), owner)
+    }
+
+    #[inline]
+    fn find_hashed(&self, hash: u64, owner: Owner) -> Option<Slot> {
         self.index.find(hash, |at| self.entries[*at as usize].owner == owner).map(|at| Slot(*at))
     }
 
+    #[inline]
     pub(super) fn entry_mut(&mut self, slot: Slot) -> &mut Entry {
         &mut self.entries[slot.0 as usize]
     }
 
     /// The owner's entry, made where there is none; a full table then forgets another.
+    #[inline]
     pub(super) fn find_or_insert(&mut self, owner: Owner, now: i64) -> Slot {
-        if let Some(slot) = self.find(owner) {
-            return slot;
-        }
+        let hash = self.hasher.hash_one(owner);
+        self.find_hashed(hash, owner).unwrap_or_else(|| self.insert(hash, owner, now))
+    }
+
+    fn insert(&mut self, hash: u64, owner: Owner, now: i64) -> Slot {
         self.sweep(now);
         if self.len() >= self.max_entries {
             self.evict(now);
@@ -106,27 +110,30 @@ impl Table {
             }
         };
         let (entries, hasher) = (&self.entries, &self.hasher);
-        self.index.insert_unique(hasher.hash_one(owner), slot, |at| {
-            hasher.hash_one(entries[*at as usize].owner)
-        });
+        self.index.insert_unique(hash, slot, |at| hasher.hash_one(entries[*at as usize].owner));
         Slot(slot)
     }
 
     /// Keeps an entry from being forgotten until [`Self::settle`].
+    #[inline]
     pub(super) fn pin(&mut self, slot: Slot) {
-        if !self.pinned.contains(&slot) {
-            self.pinned.push(slot);
+        if !self.is_pinned(slot) {
+            self.pinned.push((slot, self.entries[slot.0 as usize].heap_bytes()));
         }
     }
 
+    #[inline]
+    fn is_pinned(&self, slot: Slot) -> bool {
+        self.pinned.iter().any(|(pinned, _)| *pinned == slot)
+    }
+
     /// An event is done: takes account of what it left in the pinned entries, and lets them go.
+    #[inline]
     pub(super) fn settle(&mut self, now: i64) {
-        for at in 0..self.pinned.len() {
-            let entry = &mut self.entries[self.pinned[at].0 as usize];
-            let before = entry.heap_bytes();
+        for (slot, before) in &self.pinned {
+            let entry = &mut self.entries[slot.0 as usize];
             entry.touch(now, self.half_life);
-            entry.weigh();
-            self.bytes = (self.bytes + entry.heap_bytes()).saturating_sub(before);
+            self.bytes = (self.bytes + entry.heap_bytes()).saturating_sub(*before);
             self.evicted += u64::from(entry.take_dropped());
         }
         for _ in 0..SWEEP {
@@ -154,7 +161,6 @@ impl Table {
         self.bytes = 0;
         for entry in &mut self.entries {
             act(entry);
-            entry.weigh();
             self.bytes += entry.heap_bytes();
         }
     }
@@ -205,7 +211,7 @@ impl Table {
         for _ in 0..self.entries.len().min(4 * SAMPLE) {
             self.hand = (self.hand + 1) % self.entries.len();
             let slot = Slot(u32::try_from(self.hand).unwrap_or(u32::MAX));
-            if self.entries[self.hand].owner != Owner::VACANT && !self.pinned.contains(&slot) {
+            if self.entries[self.hand].owner != Owner::VACANT && !self.is_pinned(slot) {
                 return Some(slot);
             }
         }
@@ -227,7 +233,7 @@ impl Table {
 mod tests {
     use super::super::scope::Scope;
     use super::*;
-    use crate::correlator::track::Evidence;
+    use crate::correlator::ladder::Evidence;
     use crate::event::Target;
 
     fn owner(n: u32) -> Owner {
@@ -262,11 +268,11 @@ mod tests {
 
     #[test]
     fn it_is_bounded_in_bytes_and_drops_what_has_lapsed() {
-        let mut table = Table::new(1_000, 10_000, 1_000.0);
+        let mut table = Table::new(1_000, 50_000, 1_000.0);
         table.set_horizon(1_000);
         for n in 0..1_000 {
             feed(&mut table, n, 0, |entry| assert!(!entry.quiet(1, 0, Evidence::All, 0, 9)));
-            assert!(table.bytes <= 10_000);
+            assert!(table.bytes <= 50_000);
         }
         assert!(table.evicted() > 0 && table.len() > 500);
         let before = table.len();

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::condition::{Setting, Subject, Whose};
+use super::condition::{About, Setting, Subject, Whose};
 use super::entry::Place;
 use super::owner::Owner;
-use super::plan::{GroupKind, Step};
+use super::plan::{Act, GroupKind};
 use super::{Correlator, source};
 use crate::event::{Event, RuleHead, Target, Timestamp};
 
@@ -48,18 +48,17 @@ impl Correlator {
         };
         let mut tallies = Vec::new();
         for step in self.plan.program(event.kind.index) {
-            let Step::Count(group) = *step else { continue };
+            let Act::Count(group) = step.act else { continue };
             let counting = self.plan.group(group);
             let lead = self.plan.rule(counting.lead);
-            let reached = lead.after.as_ref().is_none_or(|rules| self.held.most(rules).is_some());
+            let reached = step.after.as_ref().is_none_or(|rules| self.held.most(rules).is_some());
             let setting = Setting { now, zone: &self.zone, lists: &self.lists };
             if !reached || !lead.when.iter().all(|test| test.holds(event, setting)) {
                 continue;
             }
-            let Some((whose, subkey)) = counting.key.resolve(event, subject, self.table.hasher())
-            else {
-                continue;
-            };
+            let (number, fields) = (self.held.event(), self.plan.keys());
+            let about = About { event, number, subject, fields };
+            let Some((whose, subkey)) = counting.key.resolve(about) else { continue };
             let owner = match (whose, subject.target) {
                 (Whose::Subject, Some(target)) => Owner::target(target),
                 (Whose::Subject, None) => continue,
@@ -70,7 +69,7 @@ impl Correlator {
             let Some(tick) = entry.tick(now) else { continue };
             let Some(ladder) = counting.kind.ladder() else { continue };
             let distinct = match &counting.kind {
-                GroupKind::Distinct(value, _) => Some(value.name()),
+                GroupKind::Distinct(value, _) => Some(value.name(fields)),
                 GroupKind::Ladder(_) | GroupKind::Memory { .. } | GroupKind::Absence { .. } => None,
             };
             for (at, rung) in ladder.rungs.iter().enumerate() {
@@ -84,7 +83,7 @@ impl Correlator {
                     counted: entry.counted(place, distinct.is_some(), tick, (at, rung)),
                     count: rung.count.into(),
                     within: Duration::from_millis(rung.within.into()),
-                    same: counting.key.names(),
+                    same: counting.key.names(fields),
                     distinct: distinct.clone(),
                 });
             }

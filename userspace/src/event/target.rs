@@ -1,7 +1,10 @@
 //! What a ban is about: an address or a prefix.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::net::IpAddr;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -22,41 +25,158 @@ pub enum TargetError {
 
 /// An address or prefix, with its host bits cleared and v4-mapped IPv6 folded to IPv4.
 ///
-/// It always prints with its prefix length.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+/// It always prints with its prefix length. It is kept in two words and a byte, not as an [`IpNet`]: tables
+/// of a million are asked for it several times a line, and what lies at odd places in memory is slow to copy
+/// and to compare.
+#[derive(Clone, Copy, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Target(IpNet);
+pub struct Target {
+    /// The upper half of an IPv6 prefix; 0 for IPv4.
+    high: u64,
+    /// The lower half of an IPv6 prefix; an IPv4 one.
+    low: u64,
+    form: Form,
+}
+
+/// Family and prefix length.
+#[derive(Clone, Copy, Eq, PartialEq)]
+struct Form(NonZeroU8);
+
+impl Form {
+    /// From here on IPv4's 0 to 32; below IPv6's 0 to 128.
+    const V4: u8 = 130;
+    const V6: u8 = 1;
+
+    const fn new(first: u8, length: u8) -> Self {
+        Self(NonZeroU8::MIN.saturating_add(first - 1 + length))
+    }
+
+    const fn is_v4(self) -> bool {
+        self.0.get() >= Self::V4
+    }
+
+    const fn length(self) -> u8 {
+        self.0.get() - if self.is_v4() { Self::V4 } else { Self::V6 }
+    }
+}
 
 impl Target {
     /// What a ban of this offender is about: the address itself for IPv4, its prefix of `ipv6_prefix`
     /// bits for IPv6.
+    #[inline]
     pub fn of_offender(addr: IpAddr, ipv6_prefix: u8) -> Self {
         match canonical(addr) {
-            IpAddr::V4(v4) => Self(IpNet::V4(Ipv4Net::from(v4))),
-            IpAddr::V6(v6) => Self::from(IpNet::V6(
-                Ipv6Net::new(v6, ipv6_prefix.min(128)).unwrap_or_else(|_| Ipv6Net::from(v6)),
-            )),
+            IpAddr::V4(v4) => Self::v4(v4.to_bits(), 32),
+            IpAddr::V6(v6) => Self::v6(v6.to_bits(), ipv6_prefix.min(128)),
         }
     }
 
     /// Exactly this address.
+    #[inline]
     pub fn of_address(addr: IpAddr) -> Self {
         Self::of_offender(addr, 128)
     }
 
     /// The prefix.
     pub const fn net(self) -> IpNet {
-        self.0
+        let length = self.form.length();
+        if self.form.is_v4() {
+            IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::from_bits(lower_half(self.low)), length))
+        } else {
+            let bits = ((self.high as u128) << 64) | self.low as u128;
+            IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_bits(bits), length))
+        }
     }
 
     /// Whether `addr` lies in it.
+    #[inline]
     pub fn contains(self, addr: IpAddr) -> bool {
-        self.0.contains(&canonical(addr))
+        self.covers(Self::of_address(addr))
     }
 
     /// Whether all of `other` lies in it.
+    #[inline]
     pub fn covers(self, other: Self) -> bool {
-        self.0.contains(&other.0)
+        if self.form == other.form {
+            return (self.high, self.low) == (other.high, other.low);
+        }
+        self.form.is_v4() == other.form.is_v4()
+            && self.form.length() <= other.form.length()
+            && other.cut(self.form.length()) == self
+    }
+
+    /// Its words, in which no two are alike.
+    #[inline]
+    pub(crate) const fn words(self) -> (u64, u64, NonZeroU8) {
+        (self.high, self.low, self.form.0)
+    }
+
+    /// What [`Self::words`] gave.
+    pub(crate) const fn of_words(high: u64, low: u64, form: NonZeroU8) -> Self {
+        Self { high, low, form: Form(form) }
+    }
+
+    /// The prefix of this length around it.
+    fn cut(self, length: u8) -> Self {
+        if self.form.is_v4() {
+            Self::v4(lower_half(self.low), length)
+        } else {
+            Self::v6((u128::from(self.high) << 64) | u128::from(self.low), length)
+        }
+    }
+
+    /// `length`: at most 32.
+    #[inline]
+    fn v4(bits: u32, length: u8) -> Self {
+        let kept = bits & u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+        Self { high: 0, low: u64::from(kept), form: Form::new(Form::V4, length) }
+    }
+
+    /// `length`: at most 128.
+    #[inline]
+    fn v6(bits: u128, length: u8) -> Self {
+        let kept = bits & u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+        let [high, low] = halves(kept);
+        Self { high, low, form: Form::new(Form::V6, length) }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
+const fn lower_half(word: u64) -> u32 {
+    word as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "each half is what is asked for")]
+const fn halves(bits: u128) -> [u64; 2] {
+    [(bits >> 64) as u64, bits as u64]
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({self})")
+    }
+}
+
+impl Hash for Target {
+    /// In as few words as it takes (one for IPv4): most of a lookup's time is hashing.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if self.high != 0 {
+            state.write_u64(self.high);
+        }
+        state.write_u64(self.low ^ (u64::from(self.form.0.get()) << 56));
+    }
+}
+
+impl Ord for Target {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.net().cmp(&other.net())
+    }
+}
+
+impl PartialOrd for Target {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -73,8 +193,7 @@ impl Prefixes {
     /// The network that an address lies in.
     pub fn of(self, addr: IpAddr) -> Target {
         match canonical(addr) {
-            v4 @ IpAddr::V4(_) => IpNet::new(v4, self.v4.min(32))
-                .map_or_else(|_| Target::of_address(v4), Target::from),
+            IpAddr::V4(v4) => Target::v4(v4.to_bits(), self.v4.min(32)),
             v6 @ IpAddr::V6(_) => Target::of_offender(v6, self.v6),
         }
     }
@@ -87,9 +206,12 @@ impl From<IpNet> for Target {
             && let Some(v4) = v6.addr().to_ipv4_mapped()
             && let Ok(folded) = Ipv4Net::new(v4, v6.prefix_len() - 96)
         {
-            return Self(IpNet::V4(folded.trunc()));
+            return Self::v4(folded.addr().to_bits(), folded.prefix_len());
         }
-        Self(net.trunc())
+        match net {
+            IpNet::V4(net) => Self::v4(net.addr().to_bits(), net.prefix_len()),
+            IpNet::V6(net) => Self::v6(net.addr().to_bits(), net.prefix_len()),
+        }
     }
 }
 
@@ -109,7 +231,7 @@ impl From<Target> for String {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.net().fmt(f)
     }
 }
 
@@ -159,5 +281,37 @@ mod tests {
         assert_eq!(Target::of_offender(v6, 64).to_string(), "2001:db8::/64");
         assert_eq!(Target::of_offender(v6, 56).to_string(), "2001:db8::/56");
         assert_eq!(Target::of_address(v6).to_string(), "2001:db8::1/128");
+    }
+
+    #[test]
+    fn it_is_the_net_that_it_was_made_of() {
+        let nets = [
+            "0.0.0.0/0",
+            "198.51.100.0/24",
+            "198.51.100.7/32",
+            "255.255.255.255/32",
+            "::/0",
+            "2001:db8::/33",
+            "2001:db8::/64",
+            "2001:db8::8000:0:0:0/65",
+            "2001:db8::1/128",
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128",
+        ]
+        .map(|text| text.parse::<IpNet>().unwrap());
+        for one in nets {
+            let target = Target::from(one);
+            assert_eq!(target.net(), one);
+            assert_eq!(target.to_string(), one.to_string());
+            let (high, low, form) = target.words();
+            assert_eq!(Target::of_words(high, low, form), target);
+            for other in nets {
+                let [a, b] = [one, other].map(Target::from);
+                assert_eq!(a == b, one == other, "{one} {other}");
+                assert_eq!(a.cmp(&b), one.cmp(&other), "{one} {other}");
+                assert_eq!(a.covers(b), one.contains(&other), "{one} {other}");
+                assert_eq!(a.contains(other.addr()), one.contains(&other.addr()), "{one} {other}");
+            }
+        }
+        assert_eq!(size_of::<Option<Target>>(), 24);
     }
 }

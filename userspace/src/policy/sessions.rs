@@ -72,12 +72,16 @@ impl News {
     pub(super) fn of(event: &Event<'_>) -> Option<Self> {
         let kind = event.kind;
         let peer = || event.fields.source().map(|addr| (canonical(addr), port(event)));
-        match (kind.pack.as_str(), kind.name.as_str()) {
-            ("sshd", "accepted") => peer().map(|(addr, port)| Self::Opened { addr, port }),
-            ("sshd", "disconnected" | "closed" | "received-disconnect") => {
-                peer().map(|(addr, port)| Self::Closed { addr, port, pid: event.pid })
-            }
-            ("pam", "session-closed") if is_sshds(event) => {
+        // Most lines' events are neither pack's, or none of these: the pack is asked for once.
+        match kind.pack.as_str() {
+            "sshd" => match kind.name.as_str() {
+                "accepted" => peer().map(|(addr, port)| Self::Opened { addr, port }),
+                "disconnected" | "closed" | "received-disconnect" => {
+                    peer().map(|(addr, port)| Self::Closed { addr, port, pid: event.pid })
+                }
+                _ => None,
+            },
+            "pam" if kind.name == "session-closed" && is_sshds(event) => {
                 event.pid.map(|pid| Self::ClosedBy { pid })
             }
             _ => None,
