@@ -94,7 +94,7 @@ impl Daemon {
         self.kill();
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let plain = self.command(&["run"]);
-        let mut words = wrapper.iter().map(|word| OsStr::new(word));
+        let mut words = wrapper.iter().map(OsStr::new);
         let mut command = match words.next() {
             Some(program) => Command::new(program),
             None => Command::new(plain.get_program()),
