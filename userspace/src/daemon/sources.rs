@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 
@@ -61,6 +61,8 @@ pub(super) struct Active {
     pub(super) place: Option<Position>,
     /// Its stamps are off; arrival time is used.
     pub(super) skewed: bool,
+    /// When one of them was last.
+    skewed_at: Option<Instant>,
     pub(super) lag: Lag,
     pub(super) losses: Losses,
     pub(super) silence: Silence,
@@ -73,6 +75,29 @@ impl Active {
     /// Whether others write to it, at a socket of ours.
     pub(super) const fn is_listener(&self) -> bool {
         matches!(self.input, Input::Socket(_) | Input::Port(_))
+    }
+
+    /// Whether its lines are other hosts'.
+    pub(super) const fn is_elsewhere(&self) -> bool {
+        matches!(self.input, Input::Port(_))
+    }
+
+    /// Whether anybody may say there what he likes: what is odd about it is no news then.
+    pub(super) const fn hears_everybody(&self) -> bool {
+        matches!(&self.input, Input::Port(port) if port.from.is_empty())
+    }
+
+    /// Whether it is to be told that its stamps are off, as those of this line are or aren't. A socket has
+    /// many senders, of whom one is enough, and not each of its lines is news.
+    pub(super) fn is_told_of_skew(&mut self, skewed: bool) -> bool {
+        if !self.is_listener() || self.hears_everybody() {
+            return skewed && !self.hears_everybody();
+        }
+        let now = Instant::now();
+        if skewed {
+            self.skewed_at = Some(now);
+        }
+        self.skewed_at.is_some_and(|at| now.saturating_duration_since(at) < SKEW_HOLDS)
     }
 
     /// Whether its stamps are this host's own clock: then they aren't off, however old they are.
@@ -103,6 +128,9 @@ impl Active {
         same && wanted.format == self.format && wanted.trusted == self.trusted
     }
 }
+
+/// So long after the last stamp that was off, a socket's are well again.
+const SKEW_HOLDS: Duration = Duration::from_secs(60);
 
 /// Findings about a source, which end with it.
 const CODES: [&str; 8] = [
@@ -312,6 +340,7 @@ impl Sources {
             caught_up: false,
             place: stored,
             skewed: false,
+            skewed_at: None,
             lag: Lag::default(),
             losses: Losses::default(),
             silence: Silence::new(Instant::now()),

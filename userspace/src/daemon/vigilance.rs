@@ -144,6 +144,9 @@ impl Pipeline {
     /// A line of a source was recognised, or should have been.
     pub(super) fn look_at_line(&mut self, at: usize, recognised: bool) {
         let Some(source) = self.parts.sources.active.get_mut(at) else { return };
+        if source.hears_everybody() {
+            return;
+        }
         let name = source.name.as_str();
         match source.recognition.line(recognised) {
             None => {}
