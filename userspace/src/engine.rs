@@ -64,6 +64,17 @@ struct Past<'p> {
     banned: Option<&'p dyn Fn(Target) -> bool>,
 }
 
+/// Whose word a line is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Word {
+    /// This host's.
+    Ours,
+    /// Another host's that is believed.
+    Elsewhere,
+    /// That of people who are not.
+    Anybodys,
+}
+
 /// What a record caused, and all that led to it: for `explain`.
 #[derive(Debug)]
 pub struct Explained<'l> {
@@ -120,7 +131,17 @@ impl Engine {
     #[inline]
     pub fn step<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Outcome<'l> {
         let Self { packs, correlator, policy } = self;
-        Self::step_with(packs, correlator, policy, record, arrived, true, Past::default())
+        Self::step_with(packs, correlator, policy, record, arrived, Word::Ours, Past::default())
+    }
+
+    /// [`Self::step`] with a line of another host's: a login there is no session here.
+    pub fn step_from_elsewhere<'l>(
+        &'l mut self,
+        record: &'l Record<'l>,
+        arrived: Timestamp,
+    ) -> Outcome<'l> {
+        let Self { packs, correlator, policy } = self;
+        Self::step_with(packs, correlator, policy, record, arrived, Word::Elsewhere, Past::default())
     }
 
     /// [`Self::step`] with a line that people beside root could have written: it alerts, and neither bans
@@ -131,12 +152,13 @@ impl Engine {
         arrived: Timestamp,
     ) -> Outcome<'l> {
         let Self { packs, correlator, policy } = self;
-        Self::step_with(packs, correlator, policy, record, arrived, false, Past::default())
+        Self::step_with(packs, correlator, policy, record, arrived, Word::Anybodys, Past::default())
     }
 
     /// Takes a record in that has had its effects already, before a restart: only what is kept in memory
     /// comes of it. A ban that comes out isn't to be made, nor counted as standing; it has consumed its
-    /// evidence. `trusted`: as for [`Self::step`], and not for [`Self::step_untrusted`]; `banned`: a ban stood then that doesn't any more.
+    /// evidence. `trusted`: as for [`Self::step`], and not for [`Self::step_untrusted`]; `banned`: a ban stood
+    /// then that doesn't any more.
     pub fn recall<'l>(
         &'l mut self,
         record: &'l Record<'l>,
@@ -145,8 +167,9 @@ impl Engine {
         banned: impl Fn(Target) -> bool,
     ) -> Outcome<'l> {
         let Self { packs, correlator, policy } = self;
+        let word = if trusted { Word::Ours } else { Word::Anybodys };
         let past = Past { banned: Some(&banned) };
-        Self::step_with(packs, correlator, policy, record, arrived, trusted, past)
+        Self::step_with(packs, correlator, policy, record, arrived, word, past)
     }
 
     /// A ban began, long ago: see [`Self::recall`].
@@ -177,7 +200,7 @@ impl Engine {
         let Self { packs, correlator, policy } = self;
         let trace = packs.trace(record);
         let outcome =
-            Self::step_with(packs, correlator, policy, record, arrived, true, Past::default());
+            Self::step_with(packs, correlator, policy, record, arrived, Word::Ours, Past::default());
         let Outcome { time, event, offence, target, fired, verdict } = &outcome;
         let mut unsaid = Unsaid { trace, ..Unsaid::default() };
         if let Some(event) = event {
@@ -200,7 +223,7 @@ impl Engine {
         policy: &mut Policy,
         record: &'l Record<'l>,
         arrived: Timestamp,
-        trusted: bool,
+        word: Word,
         past: Past<'_>,
     ) -> Outcome<'l> {
         let time = record.time.map_or(arrived, |own| own.min(arrived));
@@ -215,10 +238,10 @@ impl Engine {
         };
         let Some(event) = &outcome.event else { return outcome };
         outcome.offence = policy.attribute(event);
-        if trusted {
-            policy.shield_in_place(event, &mut outcome.offence, time, arrived);
-        } else {
-            outcome.offence.distrust();
+        match word {
+            Word::Ours => policy.shield_in_place(event, &mut outcome.offence, time, arrived),
+            Word::Elsewhere => policy.hold_back(event, &mut outcome.offence, time, arrived),
+            Word::Anybodys => outcome.offence.distrust(),
         }
         let offence = &outcome.offence;
         outcome.target = policy.subject(event, offence);
@@ -454,6 +477,45 @@ mod tests {
         assert!(run(&lines).1.iter().any(is_ban), "a forged login saves nobody");
         lines[0].1 = true;
         assert!(!run(&lines).1.iter().any(is_ban));
+    }
+
+    #[test]
+    fn what_happens_elsewhere_opens_and_closes_no_session_here() {
+        let packs = Arc::new(Packs::load(true, &[]).unwrap());
+        let run = |lines: &[(String, bool)]| {
+            let config = Config::default();
+            let proof = SuricataProof::unknown();
+            let mut engine = Engine::new(Arc::clone(&packs), &config, Network::default(), proof);
+            let mut decoder = Decoder::new(Selection::Only(Format::Syslog), TimeZone::UTC);
+            let mut banned = false;
+            for (line, here) in lines {
+                let line = Line { bytes: line.as_bytes(), arrived: Timestamp::now() };
+                let record = decoder.decode(line).unwrap();
+                let time = record.time.unwrap();
+                let outcome = match here {
+                    true => engine.step(&record, time),
+                    false => engine.step_from_elsewhere(&record, time),
+                };
+                banned |= matches!(outcome.verdict, Verdict::Ban(_));
+            }
+            banned
+        };
+        let accepted =
+            at(0, 700, "Accepted publickey for a from 198.51.100.7 port 4700 ssh2: RSA x");
+        let closed = at(1, 700, "pam_unix(sshd:session): session closed for user a");
+        let guesses = |here| (2..22).map(move |second| (guess(second), here));
+        let with = |first: &[(&String, bool)], here| {
+            let first = first.iter().map(|(line, here)| ((*line).clone(), *here));
+            run(&first.chain(guesses(here)).collect::<Vec<_>>())
+        };
+        assert!(with(&[], false), "guesses there ban here");
+        assert!(with(&[(&accepted, false)], true), "a login there saves nobody here");
+        assert!(!with(&[(&accepted, true)], false), "one here does, wherever the guesses are");
+        assert!(
+            !with(&[(&accepted, true), (&closed, false)], true),
+            "its process is another there"
+        );
+        assert!(with(&[(&accepted, true), (&closed, true)], true));
     }
 
     #[test]

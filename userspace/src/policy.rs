@@ -179,6 +179,21 @@ impl Policy {
             }
             None => {}
         }
+        self.hold_back(event, offence, time, arrived);
+    }
+
+    /// The same of what another host says, whose sessions and processes aren't ours: it opens and closes none.
+    #[inline]
+    pub(crate) fn hold_back(
+        &mut self,
+        event: &Event<'_>,
+        offence: &mut Offence,
+        time: Timestamp,
+        arrived: Timestamp,
+    ) {
+        if event.suricata.is_some() || self.sessions.is_empty() {
+            return;
+        }
         if let (Offence { offender: Some(offender), bar: None, .. }, true) =
             (&*offence, sessions::is_login(event.kind))
         {

@@ -15,6 +15,7 @@ mod discover;
 mod glob;
 mod inbox;
 mod journal;
+mod last_line;
 mod lines;
 mod listen;
 mod position;
@@ -34,7 +35,10 @@ pub use self::glob::{
     Choice, GlobHandle, MOST_FILES, Match, Matches, choose, is_glob, look, matches, spawn_glob,
 };
 pub use self::inbox::{CommandSender, Inbox, Lane, LaneClosed, Received, SendError};
-pub use self::journal::{JournalSource, journal_answers, recent_of_journal, spawn_journal};
+pub use self::journal::{
+    Handover, JournalSource, journal_answers, recent_of_journal, spawn_journal,
+};
+pub use self::last_line::{LastLine, last_line};
 pub use self::lines::LineCap;
 pub use self::listen::{CannotListen, Listen, ListenSource, can_listen, spawn_listener};
 pub use self::position::{FilePosition, Head, Position, PositionError};
@@ -42,7 +46,7 @@ pub use self::status::{ListenerCounts, ListenerRow, SourceStatus, State, StatusR
 pub use self::tail::{Polled, Tail};
 pub use self::thread::{FileSource, SourceHandle, SpawnError, spawn};
 pub use self::trust::{Trust, trust_in_file};
-pub use self::whole::{Progress, WholeError, WholeLine, WholeLines};
+pub use self::whole::{EntryOf, Export, Progress, WholeError, WholeLine, WholeLines};
 
 /// Which source, as a small dense index given by whoever starts the sources.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

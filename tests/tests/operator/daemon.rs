@@ -17,6 +17,8 @@ pub(super) struct Daemon {
     bpf: BpfDir,
     dir: tempfile::TempDir,
     namespace: PathBuf,
+    /// What it sees as /var/log, if that isn't the machine's own.
+    var_log: Option<PathBuf>,
 }
 
 /// What a command said.
@@ -52,6 +54,7 @@ impl Daemon {
             bpf: BpfDir::new(),
             dir: tempfile::tempdir().unwrap(),
             namespace: Path::new("/var/run/netns").join(netns.name()),
+            var_log: None,
         };
         File::create(daemon.auth_log()).unwrap();
         daemon.configure(more);
@@ -84,6 +87,11 @@ impl Daemon {
         fs::write(self.config(), text + more).unwrap();
     }
 
+    /// From its next start on it sees this folder as /var/log.
+    pub(super) fn with_var_log(self, folder: PathBuf) -> Self {
+        Self { var_log: Some(folder), ..self }
+    }
+
     /// Starts it (again) and waits until it answers.
     pub(super) fn restart(&mut self) {
         self.restart_by(&[]);
@@ -93,7 +101,14 @@ impl Daemon {
     pub(super) fn restart_by(&mut self, wrapper: &[&str]) {
         self.kill();
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let plain = self.command(&["run"]);
+        let mut plain = self.command(&["run"]);
+        if let Some(folder) = &self.var_log {
+            // Replaced by what it runs, so that it is one process, with mounts of its own.
+            let mut inside = Command::new("unshare");
+            inside.args(["--mount", "sh", "-c", "mount --bind \"$0\" /var/log && exec \"$@\""]);
+            inside.arg(folder).arg(plain.get_program()).args(plain.get_args());
+            plain = inside;
+        }
         let mut words = wrapper.iter().map(OsStr::new);
         let mut command = match words.next() {
             Some(program) => Command::new(program),

@@ -208,6 +208,7 @@ impl Pipeline {
                 bytes: row.bytes,
                 lag_bytes: row.lag_bytes,
                 listener: row.listener,
+                lag_s: row.lag_s,
             })
             .collect();
         Ok(Status {

@@ -286,9 +286,10 @@ impl Pipeline {
             if skewed {
                 record.time = None;
             }
-            if skewed != source.skewed {
-                source.skewed = skewed;
-                if skewed {
+            let told = source.is_told_of_skew(skewed);
+            if told != source.skewed {
+                source.skewed = told;
+                if told {
                     self.parts.health.note(
                         "clock-skew",
                         &source.name,
@@ -302,11 +303,13 @@ impl Pipeline {
                 }
             }
         }
+        let elsewhere = source.is_elsewhere();
         let name = source.name.clone();
         let host = record.host.map(|host| String::from_utf8_lossy(host).into_owned());
         let program = record.program;
         let engine = &mut self.parts.engine;
         let outcome = match trusted {
+            true if elsewhere => engine.step_from_elsewhere(&record, line.arrived),
             true => engine.step(&record, line.arrived),
             false => engine.step_untrusted(&record, line.arrived),
         };

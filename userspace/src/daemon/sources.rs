@@ -4,22 +4,23 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 
 use super::DaemonError;
 use super::checkpoint::Checkpoints;
 use super::globs::{Glob, Vanished};
-use super::habit::{Lag, Losses, Recognition, Silence};
+use super::habit::{Delay, Lag, Losses, Recognition, Silence};
 use super::health::Health;
 use super::pipeline::Command;
 use crate::config::{Config, Format, Input, SourceConfig};
-use crate::event::Timestamp;
+use crate::event::{Line, Timestamp};
 use crate::format::{Decoder, Selection};
 use crate::source::{
-    self, AUTH_LOGS, FileSource, Inbox, JournalSource, LineCap, Listen, ListenSource, Plan,
-    Position, Role, SourceHandle, SourceId, SourceStatus, SpawnError, State, StatusRow, Trust,
+    self, AUTH_LOGS, FileSource, Handover, Inbox, JournalSource, LineCap, Listen, ListenSource,
+    Plan, Position, Role, SourceHandle, SourceId, SourceStatus, SpawnError, State, StatusRow,
+    Trust,
 };
 use crate::store::{self, Checkpoint, Effect, Reader};
 
@@ -63,9 +64,12 @@ pub(super) struct Active {
     pub(super) place: Option<Position>,
     /// Its stamps are off; arrival time is used.
     pub(super) skewed: bool,
+    /// When one of them was last.
+    skewed_at: Option<Instant>,
     pub(super) checkpoints: Checkpoints,
     pub(super) lag: Lag,
     pub(super) losses: Losses,
+    pub(super) delay: Delay,
     pub(super) silence: Silence,
     pub(super) recognition: Recognition,
     /// Its thread; ends when dropped. `None`: it was stopped.
@@ -78,6 +82,29 @@ impl Active {
         matches!(self.input, Input::Socket(_) | Input::Port(_))
     }
 
+    /// Whether its lines are other hosts'.
+    pub(super) const fn is_elsewhere(&self) -> bool {
+        matches!(self.input, Input::Port(_))
+    }
+
+    /// Whether anybody may say there what he likes: what is odd about it is no news then.
+    pub(super) const fn hears_everybody(&self) -> bool {
+        matches!(&self.input, Input::Port(port) if port.from.is_empty())
+    }
+
+    /// Whether it is to be told that its stamps are off, as those of this line are or aren't. A socket has
+    /// many senders, of whom one is enough, and not each of its lines is news.
+    pub(super) fn is_told_of_skew(&mut self, skewed: bool) -> bool {
+        if !self.is_listener() || self.hears_everybody() {
+            return skewed && !self.hears_everybody();
+        }
+        let now = Instant::now();
+        if skewed {
+            self.skewed_at = Some(now);
+        }
+        self.skewed_at.is_some_and(|at| now.saturating_duration_since(at) < SKEW_HOLDS)
+    }
+
     /// Whether its stamps are this host's own clock: then they aren't off, however old they are.
     pub(super) const fn keeps_our_time(&self) -> bool {
         matches!(self.input, Input::Journal { .. })
@@ -88,6 +115,15 @@ impl Active {
         match &self.input {
             Input::File(path) => self.trusted || source::trust_in_file(path).may_ban(),
             _ => self.status.trust().may_ban(),
+        }
+    }
+
+    /// Whether everything that is there has been read. Of the journal its reader tells, since nothing comes
+    /// where there is nothing more.
+    pub(super) fn is_read_up(&self) -> bool {
+        match self.status.behind() {
+            Some(behind) => behind < FRESH && self.status.progress().1 == 0,
+            None => self.caught_up,
         }
     }
 
@@ -114,6 +150,12 @@ impl Active {
         same && wanted.format == self.format && wanted.trusted == self.trusted
     }
 }
+
+/// So long after the last stamp that was off, a socket's are well again.
+const SKEW_HOLDS: Duration = Duration::from_secs(60);
+
+/// Entries of the journal are no older when they are read in time.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// Findings about a source, which end with it.
 const CODES: [&str; 8] = [
@@ -229,7 +271,18 @@ impl Sources {
                 continue;
             }
             let place = self.last_place(&name).or_else(|| stored.remove(&name));
-            self.start(name.clone(), wanted, None, place, inbox)?;
+            let handover = match (&wanted.input, &place) {
+                (Input::Journal { directory: None }, None) => self.handover(&stored),
+                (Input::Journal { directory: None }, Some(_)) => {
+                    // Should a file be read again some day, then not from there.
+                    for log in AUTH_LOGS.iter().filter(|log| stored.remove(**log).is_some()) {
+                        self.effects.push(Effect::Forgotten { source: (*log).to_owned() });
+                    }
+                    None
+                }
+                _ => None,
+            };
+            self.start(name.clone(), wanted, None, place, handover, inbox)?;
             changes.push(format!("source {format} {name} started"));
         }
         match self.follow_globs(globs, &mut stored, inbox, health, &mut changes) {
@@ -266,6 +319,20 @@ impl Sources {
         known.and_then(|source| source.place.clone())
     }
 
+    /// What was read last of the files that carried the journal's records, if any was.
+    fn handover(&self, stored: &Positions) -> Option<Handover> {
+        let of = |log: &str| {
+            let place = self.last_place(log).or_else(|| stored.get(log).cloned())?;
+            let last = source::last_line(Path::new(log), &place)?;
+            let mut decoder = Decoder::new(Selection::Only(Format::Syslog), TimeZone::system());
+            let line = Line { bytes: &last.bytes, arrived: last.written };
+            let at = decoder.decode(line).ok().and_then(|record| record.time);
+            let at = at.unwrap_or(last.written).min(last.written);
+            Some(Handover { log: log.to_owned(), at, line: last.bytes })
+        };
+        AUTH_LOGS.iter().filter_map(|log| of(log)).max_by_key(|last| last.at)
+    }
+
     /// What `status` says of each.
     pub(super) fn rows(&self) -> Vec<StatusRow> {
         let is_idle = |glob: &&Glob| {
@@ -288,6 +355,7 @@ impl Sources {
         config: SourceConfig,
         pattern: Option<PathBuf>,
         stored: Option<Position>,
+        handover: Option<Handover>,
         inbox: &Inbox<Command>,
     ) -> Result<(), SpawnError> {
         let SourceConfig { format, input, trusted } = config;
@@ -319,7 +387,7 @@ impl Sources {
             // Its files are started one by one.
             Input::Glob(_) => return Ok(()),
             Input::Journal { directory } => source::spawn_journal(
-                JournalSource { id, directory, stored: stored.clone() },
+                JournalSource { id, directory, stored: stored.clone(), handover },
                 lane,
             )?,
             Input::Socket(socket) => {
@@ -342,9 +410,11 @@ impl Sources {
             caught_up: false,
             place: stored,
             skewed: false,
+            skewed_at: None,
             checkpoints: Checkpoints::default(),
             lag: Lag::default(),
             losses: Losses::default(),
+            delay: Delay::default(),
             silence: Silence::new(Instant::now()),
             recognition: Recognition::default(),
             handle: Some(handle),

@@ -101,7 +101,8 @@ impl Pipeline {
         for source in parts.sources.reading_mut() {
             let name = source.name.as_str();
             let (taken, unread) = source.status.progress();
-            if source.lag.look(taken, unread, now) {
+            let behind = source.status.behind().unwrap_or_default();
+            if source.lag.look(taken, unread, now) | source.delay.look(behind, now) {
                 health.note(
                     "source-lagging",
                     name,
@@ -144,6 +145,9 @@ impl Pipeline {
     /// A line of a source was recognised, or should have been.
     pub(super) fn look_at_line(&mut self, at: usize, recognised: bool) {
         let Some(source) = self.parts.sources.active.get_mut(at) else { return };
+        if source.hears_everybody() {
+            return;
+        }
         let name = source.name.as_str();
         match source.recognition.line(recognised) {
             None => {}

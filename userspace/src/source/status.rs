@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +108,8 @@ pub struct SourceStatus {
     unread: AtomicU64,
     queued: AtomicU64,
     listener: ListenerCounts,
+    /// Seconds, and one; 0: that can't be told.
+    behind: AtomicU64,
 }
 
 /// One of `status --json`'s `sources`.
@@ -127,6 +130,9 @@ pub struct StatusRow {
     /// Of a socket that is listened at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<ListenerRow>,
+    /// Of the journal: how old, in seconds, the newest entry was when it was read; 0 where there is no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_s: Option<u64>,
 }
 
 impl SourceStatus {
@@ -141,6 +147,7 @@ impl SourceStatus {
             unread: AtomicU64::new(0),
             queued: AtomicU64::new(0),
             listener: ListenerCounts::default(),
+            behind: AtomicU64::new(0),
         }
     }
 
@@ -179,6 +186,7 @@ impl SourceStatus {
             bytes: self.bytes.load(Relaxed),
             lag_bytes: self.unread.load(Relaxed).saturating_add(self.queued.load(Relaxed)),
             listener: self.listener.row(),
+            lag_s: self.behind().map(|behind| behind.as_secs()),
         }
     }
 
@@ -186,6 +194,15 @@ impl SourceStatus {
     pub fn progress(&self) -> (u64, u64) {
         let unread = self.unread.load(Relaxed).saturating_add(self.queued.load(Relaxed));
         (self.bytes.load(Relaxed), unread)
+    }
+
+    /// How far what is read lies behind what is written, where times tell it and bytes don't.
+    pub fn behind(&self) -> Option<Duration> {
+        self.behind.load(Relaxed).checked_sub(1).map(Duration::from_secs)
+    }
+
+    pub(super) fn set_behind(&self, behind: Duration) {
+        self.behind.store(behind.as_secs().saturating_add(1), Relaxed);
     }
 
     pub(super) fn set_state(&self, state: &State) {

@@ -78,6 +78,7 @@ impl Writing<'_> {
         match effect {
             Effect::Position(position) => self.position(position),
             Effect::Forgotten { source } => {
+                self.execute("DELETE FROM checkpoints WHERE source = ?1", [source])?;
                 self.execute("DELETE FROM positions WHERE source = ?1", [source])
             }
             Effect::Checkpoint(checkpoint) => self.checkpoint(checkpoint),

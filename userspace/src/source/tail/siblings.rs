@@ -14,7 +14,7 @@ use super::super::position::FilePosition;
 use super::reader::{FileKey, modified};
 
 /// In nanoseconds.
-const SECOND: i64 = 1_000_000_000;
+pub(super) const SECOND: i64 = 1_000_000_000;
 
 /// A regular file beside the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -89,6 +89,12 @@ pub(super) fn siblings(log: &Path) -> io::Result<Vec<Sibling>> {
     found.retain(|file| !file.packed || !plain.contains(&file.path.with_extension("")));
     found.sort_by(|a, b| (a.modified, &b.path).cmp(&(b.modified, &a.path)));
     Ok(found)
+}
+
+/// The log, and what rotation made of it, the latest first.
+pub(in super::super) fn files_of(log: &Path) -> Vec<PathBuf> {
+    let old = siblings(log).unwrap_or_default().into_iter().rev().filter(|file| file.rotated);
+    std::iter::once(log.to_owned()).chain(old.map(|file| file.path)).collect()
 }
 
 /// The files that are there of a log now, to find again what was read of it.
