@@ -153,7 +153,7 @@ fn more_files_than_are_read_are_said_and_the_latest_are() {
         write(&daemon, &format!("logs/{number:03}.log"), []);
     }
     let told = || daemon.health().contains(&"source-excess".to_owned());
-    daemon.wait_until("it is told", || told());
+    daemon.wait_until("it is told", told);
     assert_eq!(daemon.status()["state"], "degraded");
     daemon.wait_until("all there is room for are read", || {
         sources(&daemon).len() == ravelin::source::MOST_FILES + 1
