@@ -88,8 +88,9 @@ impl Daemon {
     }
 
     /// From its next start on it sees this folder as /var/log.
-    pub(super) fn with_var_log(self, folder: PathBuf) -> Self {
-        Self { var_log: Some(folder), ..self }
+    pub(super) fn with_var_log(mut self, folder: PathBuf) -> Self {
+        self.var_log = Some(folder);
+        self
     }
 
     /// Starts it (again) and waits until it answers.

@@ -270,7 +270,9 @@ impl Tail {
             let quiet = now.saturating_duration_since(self.readers[at].quiet_since) >= LINGER;
             // An empty successor only says that somebody rotated, not that the writer knows.
             let superseded = self.readers.iter().skip(at + 1).any(Reader::has_content);
-            if quiet && superseded || self.readers.len() > OPEN {
+            // Without a name it only takes room, perhaps just what the new one needs.
+            let unnamed = quiet && self.readers[at].is_unnamed();
+            if quiet && superseded || unnamed || self.readers.len() > OPEN {
                 self.leave_one(at);
             } else {
                 at += 1;

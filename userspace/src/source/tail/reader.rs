@@ -192,6 +192,11 @@ impl Reader {
         self.last.modified
     }
 
+    /// Whether it was deleted, under each of its names.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+
     /// The first bytes of what is in this file now.
     pub(super) fn beginning(&self) -> io::Result<Head> {
         match self.archive {

@@ -750,3 +750,26 @@ fn bytes_of_all_kinds_come_as_they_are() {
     let expected: [&[u8]; 6] = [b"a\0b", b"\xff\xfe\xc3", b"", b"", b"\rc\r", b"d\xe2\x82\xac"];
     assert_eq!(lines, expected);
 }
+
+#[test]
+fn what_was_rotated_and_deleted_gives_its_room_back_though_the_next_is_empty() {
+    let mut bench = Bench::new();
+    bench.start();
+    bench.write("log", "1\n");
+    bench.drain();
+    bench.rename("log", "log.1");
+    bench.write("log", "");
+    bench.write("log.1", "2\n");
+    assert_eq!(bench.lines(), ["2"]);
+    bench.wait(LINGER * 10);
+    assert_eq!((bench.lines().len(), bench.open_files()), (0, 2), "its writer may not know yet");
+    let mut writer = OpenOptions::new().append(true).open(bench.path("log.1")).unwrap();
+    fs::remove_file(bench.path("log.1")).unwrap();
+    writer.write_all(b"3\n").unwrap();
+    assert_eq!(bench.lines(), ["3"]);
+    assert_eq!(bench.open_files(), 2);
+    bench.wait(LINGER);
+    assert_eq!((bench.lines().len(), bench.open_files()), (0, 1), "the disk may be full of it");
+    bench.write("log", "4\n");
+    assert_eq!(bench.lines(), ["4"]);
+}
