@@ -1,7 +1,7 @@
 //! The Debian package on a clean Debian 12: installed, tried, banning, upgraded, removed, purged. In a root
 //! of its own (`target/debian`, which `cargo xtask test` makes) and a network namespace; nothing of it is on
 //! this machine afterwards.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests end where something is wrong")]
+#![expect(clippy::unwrap_used, reason = "tests end where something is wrong")]
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};

@@ -93,7 +93,7 @@ fn a_foreign_program_is_named() {
 fn a_log_that_may_not_be_read_is_found_and_mended_by_its_owner() {
     let pair = Pair::new();
     let daemon = Daemon::configured(&pair.server, "");
-    fs::set_permissions(daemon.auth_log(), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(daemon.auth_log(), fs::Permissions::from_mode(0o000)).unwrap();
     chown(daemon.auth_log(), Some(65_534), None).unwrap();
     // As a unit that has lost the capabilities to read what isn't its own.
     let doctor = || -> Value {

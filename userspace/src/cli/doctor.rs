@@ -144,7 +144,7 @@ mod tests {
             vec![finding(Severity::Ok, "fine"), finding(Severity::Failure, "bad \x1b[2J")];
         assert_eq!(
             printed(findings.clone(), false),
-            "kernel\n  FAIL  bad  [2J\n        It matters.\n        > mend it\n\n\
+            "kernel\n  FAIL  bad [2J\n        It matters.\n        > mend it\n\n\
              1 failure, 1 well (--all shows it).\n"
         );
         assert!(printed(findings, true).starts_with("kernel\n  ok    fine\n  FAIL  bad"));
