@@ -216,7 +216,7 @@ impl<W: Write> Report<W> {
                 continue;
             }
             self.read.alerts += 1;
-            self.ledger.alert(head);
+            let called = self.ledger.alert(head);
             if self.json {
                 let said = Said::Alert {
                     time: self.clock.show(outcome.time),
@@ -228,9 +228,7 @@ impl<W: Write> Report<W> {
                 };
                 say(&mut self.out, &said)?;
             } else {
-                let text = self.text.begin().text(self.clock.show(outcome.time));
-                text.text(" alert level=").number(head.level.into());
-                text.text(" rule=").number(head.id);
+                let text = self.text.begin().text(self.clock.show(outcome.time)).text(called);
                 if let Some(offender) = outcome.offence.offender {
                     text.text(" offender=").address(offender);
                 }
@@ -250,7 +248,7 @@ impl<W: Write> Report<W> {
             return Ok(());
         }
         self.read.alerts += 1;
-        self.ledger.alert(rule);
+        let called = self.ledger.alert(rule);
         if self.json {
             let offender = target.map(|target| target.net().addr());
             let said = Said::Alert {
@@ -263,8 +261,7 @@ impl<W: Write> Report<W> {
             };
             return say(&mut self.out, &said);
         }
-        let text = self.text.begin().text(self.clock.show(*time));
-        text.text(" alert level=").number(rule.level.into()).text(" rule=").number(rule.id);
+        let text = self.text.begin().text(self.clock.show(*time)).text(called);
         let description = format!(" {} (nothing came since {since})", rule.description);
         self.out.write_all(text.text(&description).end())
     }

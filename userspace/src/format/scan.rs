@@ -26,6 +26,38 @@ pub(super) fn number(text: &[u8]) -> Option<u32> {
     })
 }
 
+/// The number that `text` begins with, of at most nine digits, and what stands behind it.
+#[inline]
+pub(super) fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
+    if let Some(word) = text.first_chunk::<8>()
+        && let Some((number, len)) = leading_digits(u64::from_le_bytes(*word))
+    {
+        return Some((number, &text[len..]));
+    }
+    let len = digits(text);
+    let (digits, rest) = text.split_at(len);
+    Some((number(digits).filter(|_| len < 10)?, rest))
+}
+
+/// The number that a word's lower bytes spell, and how many they are; `None` where that is none or all of them.
+#[inline]
+fn leading_digits(word: u64) -> Option<(u32, usize)> {
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let values = word ^ u64::from_ne_bytes(*b"00000000");
+    // The top bit of each byte that is above nine.
+    let others = (((values & !TOPS) + u64::from_ne_bytes([0x76; 8])) | values) & TOPS;
+    let len = others.trailing_zeros() as usize / 8;
+    if !matches!(len, 1..8) {
+        return None;
+    }
+    // Eight digits, those in front zeros; then pairs, then fours, then all.
+    let digits = values << (8 * (8 - len));
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let number = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
+    Some((u32::try_from(number).ok()?, len))
+}
+
 /// How many digits `text` begins with.
 pub(super) fn digits(text: &[u8]) -> usize {
     text.iter().take_while(|byte| byte.is_ascii_digit()).count()
@@ -60,7 +92,22 @@ pub(super) fn rfind(text: &[u8], needle: &[u8], rare: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_leading_number_is_what_its_digits_spell(
+            text in "[0-9]{0,12}([\\]: /a:\\u{e9}].{0,9})?",
+        ) {
+            let text = text.as_bytes();
+            let len = digits(text);
+            let spelled = std::str::from_utf8(&text[..len]).unwrap().parse::<u32>().ok();
+            let expected = spelled.filter(|_| len < 10).map(|number| (number, &text[len..]));
+            prop_assert_eq!(leading_number(text), expected);
+        }
+    }
 
     #[test]
     fn numbers_are_digits_that_fit() {

@@ -8,7 +8,7 @@
 //! RFC 5424 has its own header ([`super::ietf`]). A line that has none of it is all message.
 
 use super::ietf;
-use super::scan::{digits, number, position, skip_spaces, split_word};
+use super::scan::{digits, leading_number, number, position, skip_spaces, split_word};
 use super::stamp::Stamps;
 use crate::event::{Body, Line, Record};
 
@@ -31,19 +31,18 @@ fn frequent<'l>(stamps: &Stamps, line: Line<'l>) -> Option<Record<'l>> {
     let host = &text[..position(text, b' ')?];
     let plain_end = host.last()?.is_ascii_alphanumeric() && host[0].is_ascii_alphanumeric();
     let text = &text[host.len() + 1..];
-    let name = text.iter().position(|byte| !is_plain(*byte))?;
-    let (program, text) = text.split_at(name);
-    let [b'[', text @ ..] = text else { return None };
-    let len = digits(text).min(10);
-    let [b']', b':', b' ', message @ ..] = &text[len..] else { return None };
+    let (program, text) = text.split_at(position(&text[..text.len().min(LONGEST_NAME)], b'[')?);
+    let plain_name = program.iter().all(|byte| PLAIN[usize::from(*byte)]);
+    let (pid, text) = leading_number(&text[1..])?;
+    let [b']', b':', b' ', message @ ..] = text else { return None };
     let lettered = program.first()?.is_ascii_alphabetic();
     let proper = !matches!(message.first()?, b' ' | b'[' | b'm');
-    (plain_end && lettered && proper).then_some(())?;
+    (plain_end && plain_name && lettered && proper).then_some(())?;
     Some(Record {
         time: Some(time),
         host: Some(host),
         program: Some(program),
-        pid: Some(number(&text[..len])?),
+        pid: Some(pid),
         repeated: 1,
         body: Body::Message(message),
     })
@@ -51,11 +50,20 @@ fn frequent<'l>(stamps: &Stamps, line: Line<'l>) -> Option<Record<'l>> {
 
 /// Length of the most frequent stamp, with the space behind it.
 const STAMP: usize = "Nov 23 10:00:00 ".len();
+/// Programs' names are mostly shorter.
+const LONGEST_NAME: usize = 32;
 
 /// What most programs' names are made of.
-const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/')
-}
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 0x80_u8 {
+        plain[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+        byte += 1;
+    }
+    plain
+};
 
 fn of_any_shape<'l>(stamps: &mut Stamps, line: Line<'l>) -> Record<'l> {
     let (has_priority, text) = skip_priority(skip_spaces(line.bytes));

@@ -31,7 +31,7 @@ pub use self::forgery::Forgery;
 use self::forgery::SOURCE;
 use self::frame::FrameFinder;
 pub(super) use self::lazy::LazyPattern;
-use self::machine::{Machine, Outcome};
+use self::machine::{Machine, Outcome, Places};
 pub(super) use self::near::Tried;
 use self::opening::Opening;
 use self::set::ByteSet;
@@ -113,7 +113,7 @@ pub(super) struct Pattern {
 pub(super) struct Found<'l, 'r> {
     pattern: &'l Pattern,
     text: &'l [u8],
-    slots: &'r Slots,
+    slots: &'r Places,
 }
 
 /// What a match says about whose deed it is.
@@ -126,11 +126,11 @@ pub(super) enum Source {
 }
 
 /// Room for the captures of a match, to be used again for each pattern that is tried on a line.
-pub(super) struct Room(Slots);
+pub(super) struct Room(Places);
 
 impl Room {
     pub(super) const fn new() -> Self {
-        Self([UNSET; 2 * CAPTURES])
+        Self(machine::NONE)
     }
 }
 
@@ -221,12 +221,12 @@ impl Pattern {
     }
 
     /// The regex engine's answer.
-    fn search(&self, text: &[u8], slots: &mut Slots) -> bool {
+    fn search(&self, text: &[u8], slots: &mut Places) -> bool {
         let Some(regex) = self.regex() else { return false };
         let mut groups = vec![None::<NonMaxUsize>; regex.group_info().slot_len()];
         let input = Input::new(text).anchored(Anchored::Yes);
         let matched = regex.search_slots(&input, &mut groups).is_some();
-        *slots = [UNSET; 2 * CAPTURES];
+        *slots = machine::NONE;
         for (slot, group) in self.groups.iter().enumerate() {
             let group = usize::try_from(*group).unwrap_or(0);
             for side in 0..2 {
@@ -285,10 +285,11 @@ impl<'l> Found<'l, '_> {
             Some(Source::Address(addr)) => Some(addr),
             Some(Source::Ambiguous) | None => None,
         };
+        let slots: &Slots = self.slots.first_chunk().expect("there are more places than slots");
         let captures = Captures {
             names: captures,
             text: self.text,
-            slots: *self.slots,
+            slots: *slots,
             source: source.map(|(at, _)| (at, certain)),
         };
         (captures, found)

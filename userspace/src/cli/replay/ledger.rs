@@ -1,5 +1,7 @@
 //! What a replay adds up: who would have been banned, by what, and whom an admin might want to allow.
 
+use std::cell::Cell;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use serde::Serialize;
 
 use crate::control::ListedPorts;
 use crate::engine::Outcome;
-use crate::event::{BanOrder, Ports, RuleHead, Target, Timestamp, Ttl, Value, Verdict};
+use crate::event::{BanOrder, Event, Ports, RuleHead, Target, Timestamp, Ttl, Value, Verdict};
 use crate::policy::Why;
 use crate::seeded::HashMap;
 
@@ -30,6 +32,8 @@ pub(super) struct Ledger {
     /// By reason.
     pub(super) held_back: BTreeMap<&'static str, u64>,
     successes: HashMap<IpAddr, Successes>,
+    /// Where a success has its user.
+    user: Cell<usize>,
 }
 
 /// What would have happened to a target.
@@ -51,6 +55,8 @@ pub(super) struct Banned {
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) head: Arc<RuleHead>,
+    /// As its alerts' lines call it.
+    called: Box<str>,
     pub(super) alerts: u64,
     pub(super) bans: u64,
 }
@@ -60,6 +66,8 @@ pub(super) struct Told {
 struct Successes {
     count: u64,
     users: BTreeSet<Box<str>>,
+    /// The one that was added to them last.
+    latest: Option<Box<[u8]>>,
 }
 
 /// Somebody whom an admin might want to allow, and why.
@@ -94,14 +102,17 @@ pub(super) struct RuleRow<'l> {
 }
 
 impl Ledger {
-    /// An alert that is printed.
-    pub(super) fn alert(&mut self, head: &Arc<RuleHead>) {
-        self.told(head).alerts += 1;
+    /// An alert that is printed: how it is called there.
+    pub(super) fn alert(&mut self, head: &Arc<RuleHead>) -> &str {
+        let told = self.told(head);
+        told.alerts += 1;
+        &told.called
     }
 
     fn told(&mut self, head: &Arc<RuleHead>) -> &mut Told {
         self.rules.entry(head.id).or_insert_with(|| Told {
             head: Arc::clone(head),
+            called: format!(" alert level={} rule={}", head.level, head.id).into(),
             alerts: 0,
             bans: 0,
         })
@@ -158,17 +169,21 @@ impl Ledger {
     }
 
     fn success(&mut self, outcome: &Outcome<'_>) {
-        let Some(event) = &outcome.event else { return };
-        let Some(Value::Addr(addr)) = event.field("src") else { return };
-        if self.successes.len() >= REMEMBERED && !self.successes.contains_key(&addr) {
-            return;
-        }
-        let successes = self.successes.entry(addr).or_default();
+        let Some(Event { fields, .. }) = &outcome.event else { return };
+        let Some(addr) = fields.source() else { return };
+        let full = self.successes.len() >= REMEMBERED;
+        let successes = match self.successes.entry(addr) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if full => return,
+            Entry::Vacant(new) => new.insert(Successes::default()),
+        };
         successes.count += 1;
-        if let Some(Value::Text(user)) = event.field("user")
-            && successes.users.len() < USERS
-        {
-            successes.users.insert(String::from_utf8_lossy(&user).into());
+        if let Some(Value::Text(user)) = fields.get_hinted("user", &self.user) {
+            // Mostly the same one again.
+            if successes.latest.as_deref() != Some(&*user) && successes.users.len() < USERS {
+                successes.users.insert(String::from_utf8_lossy(&user).into());
+                successes.latest = Some((*user).into());
+            }
         }
     }
 
@@ -195,7 +210,7 @@ impl Ledger {
         let mut advice: BTreeMap<Target, Vec<String>> = BTreeMap::new();
         for (addr, successes) in &self.successes {
             let Some((target, banned)) = self.banned_for(*addr) else { continue };
-            let Successes { count, users } = successes;
+            let Successes { count, users, .. } = successes;
             let logins = if *count == 1 { "login" } else { "logins" };
             let names: Vec<String> = users.iter().take(3).map(|user| shown(user)).collect();
             let more = match users.len().saturating_sub(names.len()) {
@@ -272,7 +287,7 @@ impl Ledger {
     /// All rules that did something, for `--json`.
     pub(super) fn rule_rows(&self) -> Vec<RuleRow<'_>> {
         let rows = self.by_rule().into_iter();
-        rows.map(|Told { head, alerts, bans }| RuleRow {
+        rows.map(|Told { head, alerts, bans, .. }| RuleRow {
             rule: head.id,
             level: head.level,
             alerts: *alerts,

@@ -2,18 +2,17 @@
 
 use std::net::IpAddr;
 
-use memchr::memmem;
 use regex_syntax::hir::{Capture, Hir};
 
 use super::forgery::Frame;
 use super::is_ip;
-use super::machine::{Machine, Outcome};
-use crate::event::{CAPTURES, UNSET, parse_ip};
+use super::machine::{self, Machine, Needle, Outcome};
+use crate::event::parse_ip;
 
 /// Finds a second place in a line that looks like the one where `src` stands.
 #[derive(Debug)]
 pub(super) struct FrameFinder {
-    before: memmem::Finder<'static>,
+    before: Needle,
     place: Machine,
     /// Only an address literal can stand there, so other text is no second place.
     literals_only: bool,
@@ -26,7 +25,7 @@ impl FrameFinder {
         let source = Hir::capture(Capture { index: 1, name: None, sub: Box::new(frame.source) });
         let place = Hir::concat(vec![source, Hir::literal(frame.after)]);
         Some(Self {
-            before: memmem::Finder::new(&frame.before).into_owned(),
+            before: Needle::new(&frame.before),
             place: Machine::compile(&place, &|_| Some(0))?,
             literals_only,
         })
@@ -35,9 +34,9 @@ impl FrameFinder {
     /// Whether an address other than `source` stands in such a place in `text`.
     pub(super) fn finds_another(&self, text: &[u8], source: IpAddr) -> bool {
         let mut from = 0;
-        while let Some(at) = self.before.find(&text[from..]) {
-            let rest = &text[from + at + self.before.needle().len()..];
-            let mut slots = [UNSET; 2 * CAPTURES];
+        while let Some(at) = self.before.first(text, from) {
+            let rest = &text[at + self.before.len()..];
+            let mut slots = machine::NONE;
             if self.place.run(rest, &mut slots) != Outcome::NoMatch {
                 let another =
                     match rest.get(slots[0] as usize..slots[1] as usize).and_then(parse_ip) {
@@ -49,7 +48,7 @@ impl FrameFinder {
                 }
             }
             // The next one may share bytes with this one: ` from from ADDRESS`.
-            from += at + 1;
+            from = at + 1;
         }
         false
     }
