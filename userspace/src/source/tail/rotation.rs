@@ -57,11 +57,17 @@ impl Tail {
     pub(super) fn emptied_unread(&mut self, at: usize, now: Instant) -> bool {
         let Some(reader) = self.readers.get(at).filter(|reader| !reader.copy) else { return false };
         let (key, since, until) = (reader.key(), reader.position().modified, reader.last_written());
+        let current = std::fs::metadata(&self.path).ok().map(|metadata| FileKey::of(&metadata));
         let (copies, all) = self.successors(Some(key), since, now);
         let Some(reader) = self.readers.get_mut(at) else { return false };
+        // What came after it isn't a copy: one that was renamed since has successors, of perhaps the same tick.
+        let before = |copy: &Reader| match Some(key) == current {
+            true => copy.last_written() <= until,
+            false => Some(copy.key()) != current && copy.last_written() < until,
+        };
         let saved: Vec<_> = copies
             .into_iter()
-            .filter(|copy| copy.last_written() <= until)
+            .filter(before)
             .filter(|copy| !copy.is_beginning_of(reader).unwrap_or(true))
             .collect();
         let Some(newest) = saved.iter().map(Reader::last_written).max() else { return false };
