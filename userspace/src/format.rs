@@ -25,6 +25,19 @@ use self::stamp::Stamps;
 use crate::config::{Format, UnknownFormat};
 use crate::event::{Line, Record};
 
+/// What entries of the journal are called.
+pub const JOURNALD: &str = "journald";
+
+/// A name that no format has.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "expected the format auto, syslog, suricata-fast, suricata-eve, plain or journald, got `{name}`"
+)]
+pub struct UnknownSelection {
+    /// What was given.
+    pub name: String,
+}
+
 /// Which format a decoder takes its lines for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Selection {
@@ -34,6 +47,8 @@ pub enum Selection {
     Auto,
     /// This one.
     Only(Format),
+    /// Entries of the journal, which whoever reads them has made lines of syslog.
+    Journald,
 }
 
 impl From<Format> for Selection {
@@ -43,13 +58,17 @@ impl From<Format> for Selection {
 }
 
 impl FromStr for Selection {
-    type Err = UnknownFormat;
+    type Err = UnknownSelection;
 
     /// `auto`, or a format's name as in the configuration.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "auto" => Ok(Self::Auto),
-            _ => text.parse().map(Self::Only),
+            JOURNALD => Ok(Self::Journald),
+            _ => match text.parse() {
+                Ok(format) => Ok(Self::Only(format)),
+                Err(UnknownFormat { name }) => Err(UnknownSelection { name }),
+            },
         }
     }
 }
@@ -59,6 +78,7 @@ impl fmt::Display for Selection {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Only(format) => format.fmt(f),
+            Self::Journald => f.write_str(JOURNALD),
         }
     }
 }
@@ -119,6 +139,7 @@ impl Decoder {
     pub fn decode<'l>(&mut self, line: Line<'l>) -> Result<Record<'l>, Undecodable> {
         let format = match self.selection {
             Selection::Only(format) => format,
+            Selection::Journald => Format::Syslog,
             Selection::Auto => detect(line.bytes),
         };
         self.last = Some(format);
@@ -183,7 +204,7 @@ mod tests {
 
     #[test]
     fn selection_reads_what_it_prints() {
-        for name in ["auto", "syslog", "suricata-fast", "suricata-eve", "plain"] {
+        for name in ["auto", "syslog", "suricata-fast", "suricata-eve", "plain", "journald"] {
             assert_eq!(name.parse::<Selection>().unwrap().to_string(), name);
         }
         assert!("fast.log".parse::<Selection>().unwrap_err().to_string().contains("suricata-fast"));

@@ -14,6 +14,7 @@ mod discover;
 mod glob;
 mod inbox;
 mod journal;
+mod last_line;
 mod lines;
 mod position;
 mod status;
@@ -31,14 +32,15 @@ pub use self::glob::{
     Choice, GlobHandle, MOST_FILES, Match, Matches, choose, is_glob, look, matches, spawn_glob,
 };
 pub use self::inbox::{CommandSender, Inbox, Lane, LaneClosed, Received, SendError};
-pub use self::journal::{JournalSource, journal_answers, spawn_journal};
+pub use self::journal::{Handover, JournalSource, journal_answers, spawn_journal};
+pub use self::last_line::{LastLine, last_line};
 pub use self::lines::LineCap;
 pub use self::position::{FilePosition, Head, Position, PositionError};
 pub use self::status::{SourceStatus, State, StatusRow};
 pub use self::tail::{Polled, Tail};
 pub use self::thread::{FileSource, SourceHandle, SpawnError, spawn};
 pub use self::trust::{Trust, trust_in_file};
-pub use self::whole::{Progress, WholeError, WholeLine, WholeLines};
+pub use self::whole::{EntryOf, Export, Progress, WholeError, WholeLine, WholeLines};
 
 /// Which source, as a small dense index given by whoever starts the sources.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -50,3 +50,20 @@ fn a_hundred_thousand_nested_prefixes_come_go_and_come_back() {
     assert!(blocklist.is_empty());
     assert!(pair.client.pings(CLIENT, SERVER, 1));
 }
+
+/// Whoever asks for the bans sees those that are more than two batches back in force.
+#[test]
+fn bans_are_enforced_while_the_rest_is_still_being_read() {
+    let (pair, dir) = (Pair::new(), BpfDir::new());
+    let (mut blocklist, _opened) = open(&pair.server, &options(&dir, &["s0"]));
+    assert!(pair.client.pings(CLIENT, SERVER, 1));
+    let rest = (0..4_000_u32).map(|index| {
+        if index == 2_000 {
+            assert!(pair.client.is_cut_off(CLIENT, SERVER, 1), "banned, and not yet in force");
+        }
+        target(&std::net::Ipv4Addr::from_bits((203 << 24) | index).to_string())
+    });
+    let bans = std::iter::once(target(CLIENT)).chain(rest).map(|one| (one, Expiry::Permanent));
+    let restored = blocklist.restore(bans).unwrap();
+    assert_eq!((restored.added, restored.refused.len()), (4_001, 0));
+}

@@ -16,6 +16,8 @@ pub(super) struct Daemon {
     bpf: BpfDir,
     dir: tempfile::TempDir,
     namespace: PathBuf,
+    /// What it sees as /var/log, if that isn't the machine's own.
+    var_log: Option<PathBuf>,
 }
 
 /// What a command said.
@@ -51,6 +53,7 @@ impl Daemon {
             bpf: BpfDir::new(),
             dir: tempfile::tempdir().unwrap(),
             namespace: Path::new("/var/run/netns").join(netns.name()),
+            var_log: None,
         };
         File::create(daemon.auth_log()).unwrap();
         daemon.configure(more);
@@ -83,11 +86,24 @@ impl Daemon {
         fs::write(self.config(), text + more).unwrap();
     }
 
+    /// From its next start on it sees this folder as /var/log.
+    pub(super) fn with_var_log(self, folder: PathBuf) -> Self {
+        Self { var_log: Some(folder), ..self }
+    }
+
     /// Starts it (again) and waits until it answers.
     pub(super) fn restart(&mut self) {
         self.kill();
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let mut command = self.command(&["run"]);
+        if let Some(folder) = &self.var_log {
+            // Replaced by what it runs, so that it is one process, with mounts of its own.
+            let mut inside = Command::new("unshare");
+            inside.args(["--mount", "sh", "-c", "mount --bind \"$0\" /var/log && exec \"$@\""]);
+            inside.arg(folder).arg(command.get_program()).args(command.get_args());
+            inside.stdin(Stdio::null()).env_remove("SSH_CONNECTION");
+            command = inside;
+        }
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.child = Some(child);
         self.wait_until("it answers", || self.cli(&["status", "--json"]).json()["pid"] != 0);

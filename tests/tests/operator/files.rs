@@ -2,6 +2,8 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use ravelin_tests::netns::Pair;
 
@@ -160,4 +162,100 @@ fn more_files_than_are_read_are_said_and_the_latest_are() {
         fs::remove_file(daemon.path(&format!("logs/{number:03}.log"))).unwrap();
     }
     daemon.wait_until("it is over", || !told());
+}
+
+#[test]
+fn what_was_rotated_and_packed_while_it_was_dead_is_read_on() {
+    let (_pair, mut daemon) = super::running();
+    let log = daemon.auth_log();
+    write(&daemon, "auth.log", guesses(1, 2));
+    daemon.wait_until("they are read", || sources(&daemon)[0].2 == 2);
+    daemon.wait_until("that is on disk", || {
+        let reader = ravelin::store::Reader::open(&daemon.path("state")).unwrap();
+        let size = fs::metadata(&log).unwrap().len();
+        reader
+            .positions()
+            .unwrap()
+            .iter()
+            .any(|it| it.place.contains(&format!("\"offset\":{size}")))
+    });
+    daemon.kill();
+    // As logrotate with `compress` and without `delaycompress`, twice.
+    for number in [2, 1] {
+        write(&daemon, "auth.log", guesses(10 * number, 8));
+        let old = daemon.path(&format!("auth.log.{number}"));
+        fs::rename(&log, &old).unwrap();
+        assert!(Command::new("gzip").arg(&old).status().unwrap().success());
+        assert!(!old.exists());
+    }
+    write(&daemon, "auth.log", guesses(100, 1));
+    daemon.restart();
+    daemon.wait_until("all is read", || sources(&daemon)[0].2 == 17);
+    daemon.wait_until("it bans", || daemon.banned() == [format!("{CLIENT}/32")]);
+    assert!(!daemon.log().contains("may be lost"), "{}", daemon.log());
+    daemon.kill();
+    daemon.restart();
+    assert_eq!(sources(&daemon)[0].2, 0, "nothing twice");
+}
+
+/// A small disk; gone when dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn at(path: PathBuf) -> Self {
+        fs::create_dir(&path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=256k,mode=0755", "tmpfs"]).arg(&path);
+        assert!(mount.status().unwrap().success());
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+    }
+}
+
+#[test]
+fn on_a_full_disk_what_was_written_counts_and_what_comes_after_too() {
+    let pair = Pair::new();
+    let mut daemon = Daemon::configured(&pair.server, "");
+    let disk = Disk::at(daemon.path("disk"));
+    let log = disk.path().join("auth.log");
+    daemon.configure(&format!("sources: [{{format: syslog, file: {}}}]\n", log.display()));
+    fs::write(&log, "").unwrap();
+    daemon.restart();
+    // A line is cut where the disk ends.
+    let mut file = OpenOptions::new().append(true).open(&log).unwrap();
+    let mut pid = 0_u32;
+    let whole = loop {
+        let line =
+            format!("{} web1 sshd[{pid}]: Server listening on 0.0.0.0 port 22.\n", super::now());
+        pid += 1;
+        if file.write_all(line.as_bytes()).is_err() {
+            break pid - 1;
+        }
+    };
+    let text = fs::read_to_string(&log).unwrap();
+    let lines = text.lines().count() as u64 - u64::from(!text.ends_with('\n'));
+    assert_eq!(lines, u64::from(whole));
+    daemon.wait_until("what is whole is read", || sources(&daemon)[0].2 == lines);
+    assert!(daemon.health().is_empty(), "{:?}", daemon.health());
+    // Somebody makes room as people do, and the writer goes on in the middle of the line.
+    drop(file);
+    fs::rename(&log, disk.path().join("auth.log.1")).unwrap();
+    fs::write(&log, "").unwrap();
+    fs::remove_file(disk.path().join("auth.log.1")).unwrap();
+    let mut file = OpenOptions::new().append(true).open(&log).unwrap();
+    writeln!(file, "rest of a line").unwrap();
+    for line in guesses(5_000, 20) {
+        writeln!(file, "{line}").unwrap();
+    }
+    daemon.wait_until("it bans", || daemon.banned() == [format!("{CLIENT}/32")]);
+    drop(disk);
 }

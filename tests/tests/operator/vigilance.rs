@@ -1,5 +1,8 @@
 //! No silent loss of protection.
 
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+
 use ravelin_tests::netns::Pair;
 
 use super::{CLIENT, Daemon, SERVER, failed_login, now, running};
@@ -56,4 +59,43 @@ fn a_source_full_of_foreign_lines_is_told_until_it_is_not() {
     assert_eq!(daemon.cli(&["status"]).code, 0);
     lines("Server listening on 0.0.0.0 port 22.");
     daemon.wait_until("it is over", || daemon.health().is_empty());
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_told_until_it_can() {
+    let (_pair, daemon) = running();
+    let log = daemon.auth_log();
+    fs::remove_file(&log).unwrap();
+    fs::create_dir(&log).unwrap();
+    daemon.wait_until("it is told", || told(&daemon, "source-unreadable"));
+    let status = daemon.status();
+    assert_eq!(status["state"], "degraded");
+    assert_eq!(status["sources"][0]["state"], "error: expected a file, got a directory");
+    assert_eq!(daemon.cli(&["status"]).code, 1);
+    fs::remove_dir(&log).unwrap();
+    fs::write(&log, "").unwrap();
+    daemon.wait_until("it is over", || daemon.health().is_empty());
+    assert_eq!(daemon.status()["state"], "enforcing");
+}
+
+#[test]
+fn a_source_that_is_written_to_faster_than_it_is_read_lags_until_it_does_not() {
+    const PLENTY: usize = 32 << 20;
+
+    let (_pair, daemon) = running();
+    let line = format!("{} web1 sshd[9]: Server listening on 0.0.0.0 port 22.\n", now());
+    let text = line.repeat(PLENTY / 4 / line.len());
+    let mut log = OpenOptions::new().append(true).open(daemon.auth_log()).unwrap();
+    let lag = |daemon: &Daemon| daemon.status()["sources"][0]["lag_bytes"].as_u64().unwrap();
+    daemon.wait_until("it is told", || {
+        if lag(&daemon) < PLENTY as u64 {
+            log.write_all(text.as_bytes()).unwrap();
+        }
+        told(&daemon, "source-lagging")
+    });
+    assert!(lag(&daemon) > 0);
+    // What isn't there doesn't lag.
+    log.set_len(0).unwrap();
+    daemon.wait_until("it is over", || !told(&daemon, "source-lagging"));
+    assert_eq!(lag(&daemon), 0);
 }

@@ -89,7 +89,7 @@ pub(super) struct When {
 
 #[derive(Debug, Parser)]
 pub(super) struct Explain {
-    /// The lines' outer format: auto, syslog, suricata-fast, suricata-eve or plain
+    /// The lines' outer format: auto, syslog, suricata-fast, suricata-eve, plain or journald
     #[arg(long, value_name = "F", default_value_t = Selection::Auto)]
     pub(super) format: Selection,
     /// One JSON object for each line
@@ -104,7 +104,7 @@ pub(super) struct Explain {
 
 #[derive(Debug, Parser)]
 pub(super) struct Replay {
-    /// The lines' outer format: auto, syslog, suricata-fast, suricata-eve or plain
+    /// The lines' outer format: auto, syslog, suricata-fast, suricata-eve, plain or journald
     #[arg(long, value_name = "F", default_value_t = Selection::Auto)]
     pub(super) format: Selection,
     /// Lowest level of the alerts that are printed

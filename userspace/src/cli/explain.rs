@@ -19,16 +19,19 @@ use crate::control::ListedPorts;
 use crate::correlator::{Missed, Tally};
 use crate::engine::{Engine, Explained, Outcome, Unsaid};
 use crate::event::{Alert, BanOrder, Fields, Line, Timestamp, Ttl, Value, Verdict};
-use crate::format::Decoder;
+use crate::format::{Decoder, JOURNALD};
 use crate::rules::NearMiss;
-use crate::source::WholeLine;
+use crate::source::{EntryOf, WholeLine};
 
 pub(super) fn run(config: Option<&Path>, args: &args::Explain) -> anyhow::Result<Done> {
     let config = setup::config(config)?;
     let engine = setup::engine(&config, &args.when)?;
     let (decoder, now) = setup::decoder(args.format, &args.when)?;
-    let mut inputs =
-        args.files.iter().map(|file| setup::input(file)).collect::<Result<Vec<_>, _>>()?;
+    let mut inputs = args
+        .files
+        .iter()
+        .map(|file| setup::input(file, args.format))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut bar = Bar::of(&inputs);
     let out = BufWriter::new(bar.stdout());
     let mut explainer = Explainer::new(out, config, engine, decoder, now, args.json);
@@ -38,9 +41,9 @@ pub(super) fn run(config: Option<&Path>, args: &args::Explain) -> anyhow::Result
         let file = several.then(|| input.name().display().to_string());
         loop {
             match input.next_line() {
-                Ok(Some(WholeLine { number, bytes, .. })) => {
+                Ok(Some(line)) => {
                     bar.step();
-                    explainer.line(file.as_deref(), number, bytes)?;
+                    explainer.line(file.as_deref(), &line)?;
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -81,13 +84,20 @@ impl<W: Write> Explainer<W> {
         Self { out, config, engine, decoder, now, json, words: Words::default() }
     }
 
-    fn line(&mut self, file: Option<&str>, number: u64, bytes: &[u8]) -> io::Result<()> {
+    fn line(&mut self, file: Option<&str>, line: &WholeLine<'_>) -> io::Result<()> {
+        let &WholeLine { number, bytes, entry, .. } = line;
         let Self { out, config, engine, decoder, now, json, words } = self;
         let record = decoder.decode(Line { bytes, arrived: *now });
-        let format = decoder.last_format().map_or("auto", Format::as_str);
+        let format = match entry {
+            Some(_) => JOURNALD,
+            None => decoder.last_format().map_or("auto", Format::as_str),
+        };
         let head = Head { file, line: number, format };
         let record = match &record {
             Ok(record) => record,
+            Err(_) if entry == Some(EntryOf::Nothing) && !*json => {
+                return words::undecodable(out, head, "expected an entry of `journalctl -o json`");
+            }
             Err(_) if *json => return write_json(out, &Told::unrecognised(head, None)),
             Err(undecodable) => return words::undecodable(out, head, &undecodable.to_string()),
         };

@@ -37,8 +37,11 @@ pub(super) fn run(config: Option<&Path>, args: &Replay) -> anyhow::Result<Done> 
     let config = setup::config(config)?;
     let mut engine = setup::engine(&config, &args.when)?;
     let (mut decoder, now) = setup::decoder(args.format, &args.when)?;
-    let mut inputs =
-        args.files.iter().map(|file| setup::input(file)).collect::<Result<Vec<_>, _>>()?;
+    let mut inputs = args
+        .files
+        .iter()
+        .map(|file| setup::input(file, args.format))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut bar = Bar::of(&inputs);
     let out = BufWriter::with_capacity(OUT_BUFFER, bar.stdout());
     let mut report = Report::new(out, args);

@@ -17,7 +17,7 @@ use crate::format::{Decoder, Selection};
 use crate::host::{self, Facts};
 use crate::policy::SuricataProof;
 use crate::rules::{ListWatch, Packs};
-use crate::source::{LineCap, WholeLines};
+use crate::source::{Export, LineCap, WholeLines};
 
 /// The configuration, or what is wrong with it.
 pub(super) fn config(path: Option<&Path>) -> anyhow::Result<Config> {
@@ -104,11 +104,17 @@ fn zone(when: &When) -> anyhow::Result<TimeZone> {
 }
 
 /// A file, or standard input for `-`.
-pub(super) fn input(file: &Path) -> anyhow::Result<WholeLines> {
+pub(super) fn input(file: &Path, format: Selection) -> anyhow::Result<WholeLines> {
+    let export = match format {
+        Selection::Auto => Export::Perhaps,
+        Selection::Only(_) => Export::No,
+        Selection::Journald => Export::Yes,
+    };
     // eve.json may be behind any name.
-    Ok(if file == Path::new("-") {
+    let lines = if file == Path::new("-") {
         WholeLines::stdin(LineCap::EVE)
     } else {
         WholeLines::open(file, LineCap::EVE)?
-    })
+    };
+    Ok(lines.exported(export))
 }

@@ -100,7 +100,10 @@ fn print(out: &mut impl io::Write, status: &control::Status) -> io::Result<()> {
                 // Why not is said above.
                 source.trust.split(':').next().unwrap_or_default().to_owned(),
                 table::grouped(source.lines),
-                table::bytes(source.lag_bytes),
+                match source.lag_s.filter(|seconds| *seconds > 0) {
+                    Some(seconds) => table::span(Duration::from_secs(seconds)),
+                    None => table::bytes(source.lag_bytes),
+                },
             ]
         })
         .collect();

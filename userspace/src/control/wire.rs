@@ -298,8 +298,11 @@ pub struct SourceStatus {
     pub lines: u64,
     /// Bytes taken in since the start.
     pub bytes: u64,
-    /// Bytes written that aren't read yet.
+    /// Bytes written that aren't read yet; of the journal, those that its reader has on the way.
     pub lag_bytes: u64,
+    /// Of the journal: how many seconds behind it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_s: Option<u64>,
 }
 
 /// The mails.

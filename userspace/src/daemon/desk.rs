@@ -207,6 +207,7 @@ impl Pipeline {
                 lines: row.lines,
                 bytes: row.bytes,
                 lag_bytes: row.lag_bytes,
+                lag_s: row.lag_s,
             })
             .collect();
         Ok(Status {

@@ -162,8 +162,7 @@ impl Sources {
     ) -> Result<(), SpawnError> {
         let looked = Timestamp::now().as_micros().saturating_mul(1_000).saturating_sub(COARSE);
         let mut named = self.named.clone();
-        let globs: Vec<usize> = (0..self.globs.len()).collect();
-        for at in globs {
+        for at in 0..self.globs.len() {
             let glob = &self.globs[at];
             let (config, since) = (glob.config.clone(), glob.since);
             let pattern = glob.pattern();
@@ -191,10 +190,11 @@ impl Sources {
                 health.clear("source-excess", &name);
             }
             for path in &choice.files {
-                if reading.contains(path) {
+                let name = path.to_string_lossy();
+                // By another pattern, from before a reload.
+                if self.reading().any(|source| source.name == *name) {
                     continue;
                 }
-                let name = path.to_string_lossy();
                 let known = self.last_place(&name).or_else(|| self.vanished.take(&name));
                 let known = known.or_else(|| stored.remove(&*name));
                 // One that appeared since we looked last is read whole.
@@ -226,7 +226,7 @@ impl Sources {
         changes.push(format!("source {} {} started", glob.format, path.display()));
         let name = path.to_string_lossy().into_owned();
         let config = SourceConfig { input: Input::File(path), ..glob.clone() };
-        self.start(name, config, Some(glob.input.name()), place, inbox)
+        self.start(name, config, Some(glob.input.name()), place, None, inbox)
     }
 
     /// Stops files of a pattern that have to make room, as soon as nothing in them is unread.

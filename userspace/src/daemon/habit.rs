@@ -42,6 +42,23 @@ impl Lag {
     }
 }
 
+/// The same, where the lines' times tell.
+#[derive(Debug, Default)]
+pub(super) struct Delay {
+    since: Option<Instant>,
+}
+
+impl Delay {
+    /// What is read is so old; whether it has been too old for too long.
+    pub(super) fn look(&mut self, behind: Duration, now: Instant) -> bool {
+        if behind <= LAG {
+            self.since = None;
+            return false;
+        }
+        now.saturating_duration_since(*self.since.get_or_insert(now)) > LAG
+    }
+}
+
 /// Whether a source is silent beyond its habit: it takes a day to know it.
 #[derive(Debug)]
 pub(super) struct Silence {
@@ -141,6 +158,17 @@ mod tests {
         // In time again.
         assert!(!lag.look(11_000, 1_000, stood + 10 * SECOND));
         assert!(!lag.look(12_000, 0, stood + 60 * SECOND));
+    }
+
+    #[test]
+    fn a_backlog_is_read_for_a_while_before_it_counts_as_delay() {
+        let start = Instant::now();
+        let mut delay = Delay::default();
+        assert!(!delay.look(3_600 * SECOND, start));
+        assert!(!delay.look(1_800 * SECOND, start + LAG));
+        assert!(delay.look(600 * SECOND, start + LAG + SECOND));
+        assert!(!delay.look(LAG, start + LAG + 2 * SECOND));
+        assert!(!delay.look(6 * SECOND, start + LAG + 3 * SECOND));
     }
 
     #[test]

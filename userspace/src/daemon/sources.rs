@@ -4,20 +4,21 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 
 use super::DaemonError;
 use super::globs::{Glob, Vanished};
-use super::habit::{Lag, Recognition, Silence};
+use super::habit::{Delay, Lag, Recognition, Silence};
 use super::health::Health;
 use super::pipeline::Command;
 use crate::config::{Config, Format, Input, SourceConfig};
+use crate::event::Line;
 use crate::format::{Decoder, Selection};
 use crate::source::{
-    self, AUTH_LOGS, FileSource, Inbox, JournalSource, LineCap, Plan, Position, Role, SourceHandle,
-    SourceId, SourceStatus, SpawnError, State, StatusRow, Trust,
+    self, AUTH_LOGS, FileSource, Handover, Inbox, JournalSource, LineCap, Plan, Position, Role,
+    SourceHandle, SourceId, SourceStatus, SpawnError, State, StatusRow, Trust,
 };
 use crate::store::{Effect, Reader};
 
@@ -62,6 +63,7 @@ pub(super) struct Active {
     /// Its stamps are off; arrival time is used.
     pub(super) skewed: bool,
     pub(super) lag: Lag,
+    pub(super) delay: Delay,
     pub(super) silence: Silence,
     pub(super) recognition: Recognition,
     /// Its thread; ends when dropped. `None`: it was stopped.
@@ -72,6 +74,15 @@ impl Active {
     /// Whether its stamps are this host's own clock: then they aren't off, however old they are.
     pub(super) const fn keeps_our_time(&self) -> bool {
         matches!(self.input, Input::Journal { .. })
+    }
+
+    /// Whether everything that is there has been read. Of the journal its reader tells, since nothing comes
+    /// where there is nothing more.
+    pub(super) fn is_read_up(&self) -> bool {
+        match self.status.behind() {
+            Some(behind) => behind < FRESH && self.status.progress().1 == 0,
+            None => self.caught_up,
+        }
     }
 
     fn reads(&self, path: &Path) -> bool {
@@ -97,6 +108,9 @@ impl Active {
         same && wanted.format == self.format && wanted.trusted == self.trusted
     }
 }
+
+/// Entries of the journal are no older when they are read in time.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// Findings about a source, which end with it.
 const CODES: [&str; 7] = [
@@ -186,7 +200,18 @@ impl Sources {
                 continue;
             }
             let place = self.last_place(&name).or_else(|| stored.remove(&name));
-            self.start(name.clone(), wanted, None, place, inbox)?;
+            let handover = match (&wanted.input, &place) {
+                (Input::Journal { directory: None }, None) => self.handover(&stored),
+                (Input::Journal { directory: None }, Some(_)) => {
+                    // Should a file be read again some day, then not from there.
+                    for log in AUTH_LOGS.iter().filter(|log| stored.remove(**log).is_some()) {
+                        self.effects.push(Effect::Forgotten { source: (*log).to_owned() });
+                    }
+                    None
+                }
+                _ => None,
+            };
+            self.start(name.clone(), wanted, None, place, handover, inbox)?;
             changes.push(format!("source {format} {name} started"));
         }
         match self.follow_globs(globs, &mut stored, inbox, health, &mut changes) {
@@ -217,6 +242,20 @@ impl Sources {
         known.and_then(|source| source.place.clone())
     }
 
+    /// What was read last of the files that carried the journal's records, if any was.
+    fn handover(&self, stored: &Positions) -> Option<Handover> {
+        let of = |log: &str| {
+            let place = self.last_place(log).or_else(|| stored.get(log).cloned())?;
+            let last = source::last_line(Path::new(log), &place)?;
+            let mut decoder = Decoder::new(Selection::Only(Format::Syslog), TimeZone::system());
+            let line = Line { bytes: &last.bytes, arrived: last.written };
+            let at = decoder.decode(line).ok().and_then(|record| record.time);
+            let at = at.unwrap_or(last.written).min(last.written);
+            Some(Handover { log: log.to_owned(), at, line: last.bytes })
+        };
+        AUTH_LOGS.iter().filter_map(|log| of(log)).max_by_key(|last| last.at)
+    }
+
     /// What `status` says of each.
     pub(super) fn rows(&self) -> Vec<StatusRow> {
         let is_idle = |glob: &&Glob| {
@@ -239,6 +278,7 @@ impl Sources {
         config: SourceConfig,
         pattern: Option<PathBuf>,
         stored: Option<Position>,
+        handover: Option<Handover>,
         inbox: &Inbox<Command>,
     ) -> Result<(), SpawnError> {
         let SourceConfig { format, input, trusted } = config;
@@ -265,7 +305,7 @@ impl Sources {
             // Its files are started one by one.
             Input::Glob(_) => return Ok(()),
             Input::Journal { directory } => source::spawn_journal(
-                JournalSource { id, directory, stored: stored.clone() },
+                JournalSource { id, directory, stored: stored.clone(), handover },
                 lane,
             )?,
         };
@@ -281,6 +321,7 @@ impl Sources {
             place: stored,
             skewed: false,
             lag: Lag::default(),
+            delay: Delay::default(),
             silence: Silence::new(Instant::now()),
             recognition: Recognition::default(),
             handle: Some(handle),

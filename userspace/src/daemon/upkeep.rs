@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::logline::UnbanLine;
 use super::pipeline::Pipeline;
+use super::sources::Active;
 use super::telling::{missed_notice, missed_record};
 use crate::blocklist::Clock;
 use crate::event::Timestamp;
@@ -61,7 +62,7 @@ impl Pipeline {
     /// What should have come and didn't: decided once every source is read up to there, so that a backlog
     /// isn't taken for silence.
     fn look_at_absences(&mut self, now: Timestamp) {
-        if !self.parts.sources.reading().all(|source| source.caught_up) {
+        if !self.parts.sources.reading().all(Active::is_read_up) {
             return;
         }
         for missed in self.parts.engine.advance(now.saturating_sub(STRAGGLERS)) {

@@ -101,7 +101,8 @@ impl Pipeline {
         for source in parts.sources.reading_mut() {
             let name = source.name.as_str();
             let (taken, unread) = source.status.progress();
-            if source.lag.look(taken, unread, now) {
+            let behind = source.status.behind().unwrap_or_default();
+            if source.lag.look(taken, unread, now) | source.delay.look(behind, now) {
                 health.note(
                     "source-lagging",
                     name,

@@ -3,7 +3,8 @@
 //!
 //! A full lane leaves the pipe full, which makes `journalctl` wait: the journal keeps what isn't read.
 
-mod entry;
+pub(super) mod entry;
+mod handover;
 
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,6 +19,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use self::entry::Entry;
+pub use self::handover::Handover;
+use self::handover::last_of;
 use super::thread::{SourceHandle, SpawnError};
 use super::trust::Trust;
 use super::watch::Stopper;
@@ -50,6 +53,8 @@ pub struct JournalSource {
     pub directory: Option<PathBuf>,
     /// Where to go on, as last committed.
     pub stored: Option<Position>,
+    /// Where there is no such: what was read before instead of the journal.
+    pub handover: Option<Handover>,
 }
 
 /// Starts to follow the journal. Without a stored position it is entered at its end, which is looked for
@@ -82,7 +87,7 @@ fn spawn_with<C: Send + 'static>(
     source: JournalSource,
     lane: Lane<C>,
 ) -> Result<SourceHandle<C>, SpawnError> {
-    let JournalSource { id, directory, stored } = source;
+    let JournalSource { id, directory, stored, handover } = source;
     let failed = |source| SpawnError { path: "journald".into(), source };
     let stopper = Stopper::new().map_err(failed)?;
     let place = match stored {
@@ -97,13 +102,14 @@ fn spawn_with<C: Send + 'static>(
         program,
         directory,
         place,
+        handover,
         stopper: stopper.clone(),
         moved: false,
         reports: Vec::new(),
         state: State::Waiting,
     };
     if journal.place.is_none() {
-        journal.enter_at_end(&status);
+        journal.enter_anew(&status);
     }
     let thread = thread::Builder::new()
         .name(format!("source-{}", id.index()))
@@ -118,8 +124,9 @@ struct Journal {
     program: PathBuf,
     directory: Option<PathBuf>,
     /// The last entry that was handed out; `Some(None)`: there was none, all are to be read; `None`: not
-    /// known yet, to be entered at its end.
+    /// known yet, to be entered after the handover or at its end.
     place: Option<Option<String>>,
+    handover: Option<Handover>,
     stopper: Stopper,
     /// The place changed without lines.
     moved: bool,
@@ -136,9 +143,17 @@ enum Ended {
 }
 
 impl Journal {
-    fn enter_at_end(&mut self, status: &SourceStatus) {
-        match last_cursor(&self.program, self.directory.as_deref(), &self.stopper) {
+    /// Enters the journal after what was read instead of it before, or at its end.
+    fn enter_anew(&mut self, status: &SourceStatus) {
+        let place = match &self.handover {
+            Some(handover) => self.place_after(handover),
+            None => last_cursor(&self.program, self.directory.as_deref(), &self.stopper),
+        };
+        match place {
             Ok(cursor) => {
+                if let Some(Handover { log, at, .. }) = self.handover.take() {
+                    tracing::info!(log, %at, "The journal is read on from the last line of the log.");
+                }
                 self.place = Some(cursor);
                 self.moved = true;
             }
@@ -150,7 +165,7 @@ impl Journal {
         let mut pause = BACK_OFF.0;
         loop {
             if self.place.is_none() {
-                self.enter_at_end(lane.status());
+                self.enter_anew(lane.status());
             }
             if (self.moved || !self.reports.is_empty()) && self.hand_over(lane, &[]).is_err() {
                 return;
@@ -195,7 +210,11 @@ impl Journal {
         loop {
             match child.read(&self.stopper, None, &mut entries.buffer, &mut complaint) {
                 Ok(Heard::Stop) => return Ended::Stopped,
-                Ok(Heard::Nothing) => continue,
+                Ok(Heard::Nothing) => {
+                    // It follows, and there is no more.
+                    lane.status().set_behind(Duration::ZERO);
+                    continue;
+                }
                 Ok(Heard::End) => {
                     return Ended::Died { why: child.last_words(&self.program, &complaint), gave };
                 }
@@ -220,6 +239,7 @@ impl Journal {
         let mut text = Vec::new();
         let mut ranges = Vec::with_capacity(entries.len());
         let mut size = 0;
+        let mut newest = None;
         let (mut overlong, mut cut) = (0, 0);
         for taken in entries {
             size += taken.size;
@@ -228,6 +248,7 @@ impl Journal {
                     let from = text.len();
                     entry.write_line(LineCap::TEXT.bytes(), &mut text);
                     ranges.push(from..text.len());
+                    newest = newest.max(entry.taken_in());
                     self.place = Some(Some(entry.cursor.into_owned()));
                 }
                 None if taken.json.len() < taken.size => {
@@ -240,10 +261,14 @@ impl Journal {
         if overlong > 0 {
             self.reports.push(Report::Overlong { lines: overlong, bytes: cut });
         }
+        let arrived = Timestamp::now();
+        if let Some(newest) = newest {
+            lane.status().set_behind(arrived.since(newest));
+        }
         self.moved = false;
         lane.push(Batch {
             source: self.id,
-            arrived: Timestamp::now(),
+            arrived,
             lines: Lines::new(text.into(), ranges, size),
             trusted: true,
             position: Position::Journal { cursor: self.place.clone().flatten() },
@@ -272,8 +297,19 @@ fn last_cursor(
     directory: Option<&Path>,
     stopper: &Stopper,
 ) -> Result<Option<String>, String> {
+    let text = query(program, directory, &["--lines=1".to_owned()], stopper)?;
+    last_of(&text, program)
+}
+
+/// What `journalctl` prints when it is asked for some of the entries that are there.
+fn query(
+    program: &Path,
+    directory: Option<&Path>,
+    args: &[String],
+    stopper: &Stopper,
+) -> Result<Vec<u8>, String> {
     let mut command = command(program, directory);
-    command.args(["--lines=1", "--merge", FIELDS]);
+    command.args(args).args(["--merge", "--all", FIELDS]);
     let mut child = Running::start(&mut command).map_err(|error| not_run(program, &error))?;
     let (mut text, mut complaint) = (Vec::new(), Vec::new());
     let deadline = Instant::now() + PATIENCE;
@@ -282,7 +318,8 @@ fn last_cursor(
         match heard.map_err(|error| error.to_string())? {
             Heard::Stop => return Err("stopped".to_owned()),
             Heard::End => break,
-            _ if text.len() > 16 * CAP => return Err("its last entry has no end".to_owned()),
+            // Enough: what comes behind isn't looked at.
+            _ if text.len() > 16 * CAP => return Ok(text),
             _ if Instant::now() >= deadline => {
                 return Err(format!("{} doesn't answer", program.display()));
             }
@@ -292,14 +329,7 @@ fn last_cursor(
     if !child.ended_well() {
         return Err(child.last_words(program, &complaint));
     }
-    let last = text.trim_ascii().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    if last.is_empty() {
-        return Ok(None);
-    }
-    match Entry::parse(last) {
-        Some(entry) => Ok(Some(entry.cursor.into_owned())),
-        None => Err(format!("{} tells no cursor", program.display())),
-    }
+    Ok(text)
 }
 
 fn command(program: &Path, directory: Option<&Path>) -> Command {

@@ -20,7 +20,8 @@ pub enum Position {
         /// Files that were read to their end and left lately, so that none is read twice.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left: Vec<FilePosition>,
-        /// While the file has never been there: rotated files written to later than this are its.
+        /// While the file isn't there, or where its last rotation was read and left before an earlier one:
+        /// rotated files written to later than this are its.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<i64>,
     },

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -42,6 +43,8 @@ pub struct SourceStatus {
     bytes: AtomicU64,
     unread: AtomicU64,
     queued: AtomicU64,
+    /// Seconds, and one; 0: that can't be told.
+    behind: AtomicU64,
 }
 
 /// One of `status --json`'s `sources`.
@@ -59,6 +62,9 @@ pub struct StatusRow {
     pub bytes: u64,
     /// Bytes that are known to be in the file, or wait for the engine.
     pub lag_bytes: u64,
+    /// Of the journal: how old, in seconds, the newest entry was when it was read; 0 where there is no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_s: Option<u64>,
 }
 
 impl SourceStatus {
@@ -72,6 +78,7 @@ impl SourceStatus {
             bytes: AtomicU64::new(0),
             unread: AtomicU64::new(0),
             queued: AtomicU64::new(0),
+            behind: AtomicU64::new(0),
         }
     }
 
@@ -99,6 +106,7 @@ impl SourceStatus {
             lines: self.lines.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             lag_bytes: self.unread.load(Relaxed).saturating_add(self.queued.load(Relaxed)),
+            lag_s: self.behind().map(|behind| behind.as_secs()),
         }
     }
 
@@ -106,6 +114,15 @@ impl SourceStatus {
     pub fn progress(&self) -> (u64, u64) {
         let unread = self.unread.load(Relaxed).saturating_add(self.queued.load(Relaxed));
         (self.bytes.load(Relaxed), unread)
+    }
+
+    /// How far what is read lies behind what is written, where times tell it and bytes don't.
+    pub fn behind(&self) -> Option<Duration> {
+        self.behind.load(Relaxed).checked_sub(1).map(Duration::from_secs)
+    }
+
+    pub(super) fn set_behind(&self, behind: Duration) {
+        self.behind.store(behind.as_secs().saturating_add(1), Relaxed);
     }
 
     pub(super) fn set_state(&self, state: &State) {

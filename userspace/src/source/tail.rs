@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 pub(super) use self::reader::FileKey;
-pub(super) use self::reader::modified;
 use self::reader::{Reader, Step};
-pub(super) use self::siblings::{is_archive, origins, parent};
+pub(super) use self::reader::{line_start_before, modified};
+pub(super) use self::siblings::{files_of, is_archive, origins, parent};
 use self::siblings::{open, siblings};
 use super::batch::{Batch, Lines, Report};
 use super::lines::LineCap;
@@ -66,7 +66,8 @@ pub struct Tail {
     left: VecDeque<FilePosition>,
     /// Where to go on, as long as that hasn't been found on the disk.
     stored: Option<Vec<FilePosition>>,
-    /// Where nothing is open: files modified after this are to be read.
+    /// Where nothing is open, or what is open was written to earlier: files modified after this are to be
+    /// read.
     since: Option<i64>,
     start: Start,
     state: State,
@@ -175,7 +176,9 @@ impl Tail {
             Some(stored) => stored.clone(),
             None => self.readers.iter().map(Reader::position).collect(),
         };
-        let since = self.since.filter(|_| files.is_empty());
+        // Usually the last file tells it.
+        let last = files.last().map(|last| last.modified);
+        let since = self.since.filter(|since| last.is_none_or(|last| *since > last));
         Position::File { files, left: self.left.iter().copied().collect(), since }
     }
 
@@ -284,8 +287,9 @@ impl Tail {
             self.reports.push(Report::Fragment { bytes: reader.undelivered() });
         }
         self.remember(reader.position());
-        if self.readers.is_empty() {
-            self.since = Some(reader.position().modified);
+        if at == self.readers.len() {
+            // What comes next comes after it, though an earlier one is still open.
+            self.since = self.since.max(Some(reader.position().modified));
         }
         self.moved = true;
     }
@@ -319,7 +323,7 @@ impl Tail {
             self.moved = true;
         }
         let last = self.readers.back().map(|last| last.position().modified);
-        let Some(since) = last.or(self.since) else {
+        let Some(since) = last.max(self.since) else {
             // What had the path before we came is no concern of ours.
             let old = siblings(&self.path).unwrap_or_default();
             let old = old.iter().filter(|sibling| sibling.rotated);
@@ -362,7 +366,7 @@ impl Tail {
         if stored.iter().any(|position| position.offset > 0) {
             self.reports.push(Report::Missing);
         }
-        self.since = stored.last().map(|last| last.modified);
+        self.since = self.since.max(stored.last().map(|last| last.modified));
         stored.into_iter().for_each(|position| self.remember(position));
         self.moved = true;
         true
@@ -395,7 +399,7 @@ impl Tail {
             Some(at) => self.readers.remove(at),
             None => {
                 let last = self.readers.back().map(|last| last.position().modified);
-                let (successors, all) = match last.or(self.since) {
+                let (successors, all) = match last.max(self.since) {
                     Some(since) => self.successors(Some(key), since, now),
                     None => (Vec::new(), true),
                 };

@@ -18,6 +18,8 @@ use super::tail::parent;
 
 /// How long what was found holds: owners and modes seldom change.
 const HOLDS: Duration = Duration::from_secs(5);
+/// Entries of an access list that are looked at: more than any list has.
+const ENTRIES: usize = 512;
 /// Symbolic links that are followed, as the kernel does.
 const LINKS: usize = 40;
 
@@ -108,7 +110,7 @@ fn writer(log: &Path, accounts: &Accounts) -> Option<String> {
             Ok(target) => name = parent(&name).join(target),
             Err(_) => {
                 let metadata = fs::metadata(&name).ok()?;
-                return file_writer(&metadata, accounts)
+                return file_writer(&name, &metadata, accounts)
                     .map(|who| format!("{} is writable by {who}", name.display()));
             }
         }
@@ -131,20 +133,51 @@ fn folder_writer(folder: &Path, accounts: &Accounts) -> Option<String> {
         let metadata = fs::metadata(folder).ok()?;
         // In a sticky folder nobody takes away what isn't his; but everybody makes new files there.
         let sticky = height > 0 && metadata.mode() & 0o1000 != 0;
-        let who =
-            if sticky { owner(&metadata, accounts) } else { file_writer(&metadata, accounts) };
+        let who = if sticky {
+            owner(&metadata, accounts)
+        } else {
+            file_writer(folder, &metadata, accounts)
+        };
         who.map(|who| format!("{} is writable by {who}", folder.display()))
     })
 }
 
 /// The person who may write to what has this owner, group and mode. An owner may always change the mode.
-fn file_writer(metadata: &Metadata, accounts: &Accounts) -> Option<String> {
+fn file_writer(path: &Path, metadata: &Metadata, accounts: &Accounts) -> Option<String> {
     let mode = metadata.mode();
     if mode & 0o002 != 0 {
         return Some("everybody".to_owned());
     }
-    let group = || accounts.person_in(metadata.gid()).filter(|_| mode & 0o020 != 0);
-    owner(metadata, accounts).or_else(group)
+    let others = || {
+        // With an access list these bits are its mask.
+        if mode & 0o020 == 0 {
+            return None;
+        }
+        accounts.person_in(metadata.gid()).or_else(|| listed_writer(path, accounts))
+    };
+    owner(metadata, accounts).or_else(others)
+}
+
+/// The person to whom a POSIX access list gives the right to write.
+///
+/// Its layout is the kernel's `posix_acl_xattr.h`: a version, then (tag, permissions, id) an entry.
+fn listed_writer(path: &Path, accounts: &Accounts) -> Option<String> {
+    const WRITE: u16 = 2;
+    const USER: u16 = 2;
+    const GROUP: u16 = 8;
+
+    let mut list = [0; 4 + 8 * ENTRIES];
+    let read = rustix::fs::getxattr(path, "system.posix_acl_access", &mut list[..]).ok()?;
+    list.get(4..read)?.chunks_exact(8).find_map(|entry| {
+        let &[tag, tag_high, rights, rights_high, a, b, c, d] = entry else { return None };
+        let id = u32::from_le_bytes([a, b, c, d]);
+        let writes = u16::from_le_bytes([rights, rights_high]) & WRITE != 0;
+        match u16::from_le_bytes([tag, tag_high]) {
+            USER if writes => accounts.person(id),
+            GROUP if writes => accounts.person_in(id),
+            _ => None,
+        }
+    })
 }
 
 fn owner(metadata: &Metadata, accounts: &Accounts) -> Option<String> {
@@ -246,6 +279,41 @@ mod tests {
         bench.is_writable("logs/log", None);
         give("logs", 4711, 0);
         bench.is_writable("logs/log", Some(("logs", "bob")));
+    }
+
+    #[test]
+    fn an_access_list_counts_for_those_it_names() {
+        let bench = Bench::new();
+        // Owner rw, the named one, group r, mask rw, others nothing.
+        let list = |tag: u16, id: u32| {
+            let mut entries = [
+                (1, 6, u32::MAX),
+                (tag, 6, id),
+                (4, 4, u32::MAX),
+                (16, 6, u32::MAX),
+                (32, 0, u32::MAX),
+            ];
+            entries.sort_unstable();
+            let mut bytes = 2_u32.to_le_bytes().to_vec();
+            for (tag, rights, id) in entries {
+                bytes.extend(u16::to_le_bytes(tag));
+                bytes.extend(u16::to_le_bytes(rights));
+                bytes.extend(u32::to_le_bytes(id));
+            }
+            let log = bench.path("logs/log");
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(&log, "system.posix_acl_access", &bytes, flags)
+        };
+        if list(2, 4711).is_err() {
+            eprintln!("skipped: no access lists on this file system");
+            return;
+        }
+        bench.is_writable("logs/log", Some(("logs/log", "bob")));
+        list(8, 4712).unwrap();
+        bench.is_writable("logs/log", Some(("logs/log", "bob")));
+        // A service.
+        list(2, 900).unwrap();
+        bench.is_writable("logs/log", None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use memchr::memchr;
 
 pub use self::packed::Progress;
 pub(super) use self::packed::unpacked;
+use super::journal::entry::{self, Entry};
 use super::lines::{LineCap, kept};
 
 /// Bytes read at once: few enough that they are still in the second-level cache when they are looked at.
@@ -32,6 +33,20 @@ pub struct WholeLines {
     filled: Range<usize>,
     ended: bool,
     number: u64,
+    export: Export,
+    /// An entry as a line of syslog.
+    entry: Vec<u8>,
+}
+
+/// Whether the input is an export of the journal, `journalctl -o json`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Export {
+    /// Its first record tells.
+    Perhaps,
+    /// It is.
+    Yes,
+    /// It isn't.
+    No,
 }
 
 /// What is read from.
@@ -52,6 +67,17 @@ pub struct WholeLine<'w> {
     pub bytes: &'w [u8],
     /// Whether it was longer than the cap and was cut.
     pub cut: bool,
+    /// What it is of an export of the journal, where it is one.
+    pub entry: Option<EntryOf>,
+}
+
+/// A line of an export of the journal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EntryOf {
+    /// An entry, made a line of syslog.
+    Journal,
+    /// No entry; the line is empty.
+    Nothing,
 }
 
 /// An input that can't be read.
@@ -99,7 +125,15 @@ impl WholeLines {
             filled: 0..0,
             ended: false,
             number: 0,
+            export: Export::No,
+            entry: Vec::new(),
         }
+    }
+
+    /// Where the input is an export of the journal, its entries come as lines of syslog, as those of the
+    /// journal itself do.
+    pub fn exported(self, export: Export) -> Self {
+        Self { export, ..self }
     }
 
     /// How much of it is read.
@@ -126,10 +160,24 @@ impl WholeLines {
     pub fn next_line(&mut self) -> Result<Option<WholeLine<'_>>, WholeError> {
         let found = self.find();
         let found = found.map_err(|source| WholeError { name: self.name.clone(), source })?;
-        Ok(found.map(|(range, cut)| {
-            self.number += 1;
-            WholeLine { number: self.number, bytes: &self.buffer[range], cut }
-        }))
+        let Some((range, cut)) = found else { return Ok(None) };
+        self.number += 1;
+        let bytes = &self.buffer[range];
+        if self.export == Export::Perhaps && bytes.trim_ascii_start().starts_with(b"{") {
+            self.export = if entry::looks_like(bytes) { Export::Yes } else { Export::No };
+        }
+        if self.export != Export::Yes {
+            return Ok(Some(WholeLine { number: self.number, bytes, cut, entry: None }));
+        }
+        self.entry.clear();
+        let entry = match Entry::parse(bytes) {
+            Some(entry) => {
+                entry.write_line(LineCap::TEXT.bytes(), &mut self.entry);
+                EntryOf::Journal
+            }
+            None => EntryOf::Nothing,
+        };
+        Ok(Some(WholeLine { number: self.number, bytes: &self.entry, cut, entry: Some(entry) }))
     }
 
     /// Where in the buffer the next line lies, and whether it was cut.
@@ -271,6 +319,45 @@ mod tests {
         let expected: Vec<(Vec<u8>, bool)> =
             [&b"one"[..], b"", b"tw\0o", b"last"].map(|line| (line.to_vec(), false)).to_vec();
         assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn an_export_of_the_journal_comes_as_lines_of_syslog() {
+        let entry = |uid: u32, message: &str| {
+            format!(
+                r#"{{"MESSAGE":"{message}","_UID":"{uid}","_PID":"812","_COMM":"sshd","SYSLOG_IDENTIFIER":"sshd","_HOSTNAME":"web1","__REALTIME_TIMESTAMP":"1795478400000000","__CURSOR":"s=1;i=2"}}"#
+            )
+        };
+        let eve = r#"{"timestamp":"2026-11-24T00:00:00.000000+0000","event_type":"alert"}"#;
+        let export = [&entry(0, "one"), &entry(1000, "two"), eve, "x"].join("\n");
+        let read = |text: &str, export| {
+            let input = Box::new(io::Cursor::new(text.as_bytes().to_vec()));
+            let mut whole =
+                WholeLines::new(PathBuf::from("export"), input, LineCap::EVE).exported(export);
+            let mut lines = Vec::new();
+            while let Some(line) = whole.next_line().unwrap() {
+                lines.push((String::from_utf8(line.bytes.to_vec()).unwrap(), line.entry));
+            }
+            lines
+        };
+        let nothing = (String::new(), Some(EntryOf::Nothing));
+        let one = "2026-11-24T00:00:00.000000Z web1 sshd[812]: one".to_owned();
+        let two = "2026-11-24T00:00:00.000000Z web1 uid-1000/sshd[812]: two".to_owned();
+        let expected = [
+            (one, Some(EntryOf::Journal)),
+            (two, Some(EntryOf::Journal)),
+            nothing.clone(),
+            nothing.clone(),
+        ];
+        assert_eq!(read(&export, Export::Yes), expected);
+        assert_eq!(read(&export, Export::Perhaps), expected);
+        let plain: Vec<_> = export.lines().map(|line| (line.to_owned(), None)).collect();
+        assert_eq!(read(&export, Export::No), plain);
+        // Another's JSON isn't taken for it, whatever it says.
+        let other = format!("x\n{eve}\n{}", entry(0, "one"));
+        let plain: Vec<_> = other.lines().map(|line| (line.to_owned(), None)).collect();
+        assert_eq!(read(&other, Export::Perhaps), plain);
+        assert_eq!(read("x", Export::Yes), [nothing]);
     }
 
     #[test]

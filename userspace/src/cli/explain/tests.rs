@@ -24,6 +24,10 @@ rules:
   - {id: 100003, level: 9, after: 100001, same: [src], distinct: user, count: 3, within: 1h, description: many users}
 "#;
 
+fn plain(number: u64, line: &str) -> WholeLine<'_> {
+    WholeLine { number, bytes: line.as_bytes(), cut: false, entry: None }
+}
+
 fn explained(config: &str, json: bool, lines: &[&str]) -> String {
     let config = Config::parse(config, Path::new("ravelin.yaml")).unwrap();
     let packs = Arc::new(Packs::from_texts(&[("shop.yaml", SHOP)]).unwrap());
@@ -31,7 +35,7 @@ fn explained(config: &str, json: bool, lines: &[&str]) -> String {
     let decoder = Decoder::new(Selection::Auto, TimeZone::UTC);
     let mut explainer = Explainer::new(Vec::new(), config, engine, decoder, Timestamp::now(), json);
     for (number, line) in (1..).zip(lines) {
-        explainer.line(None, number, line.as_bytes()).unwrap();
+        explainer.line(None, &plain(number, line)).unwrap();
     }
     String::from_utf8(explainer.out).unwrap()
 }
@@ -187,7 +191,7 @@ fn variants_of_an_event_that_stop_alike_are_told_once() {
     let mut explainer =
         Explainer::new(Vec::new(), config, engine, decoder, Timestamp::now(), false);
     let line = "2026-11-23T10:00:00Z web1 sshd[1]: Failed password for root from 198.51.100.7 prt 4711 ssh2";
-    explainer.line(None, 1, line.as_bytes()).unwrap();
+    explainer.line(None, &plain(1, line)).unwrap();
     let said = String::from_utf8(explainer.out).unwrap();
     let near =
         "failed-password (pack sshd) stopped at byte 44, where it expected `ort ` of ` port `:";

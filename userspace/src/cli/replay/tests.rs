@@ -141,7 +141,7 @@ fn a_broken_archive_among_several_doesn_t_hide_the_others() {
     fs::write(&files[1], &packed).unwrap();
     fs::write(&files[2], &packed[..packed.len() - 4]).unwrap();
     let args = Replay::parse_from(["replay", "--tz", "UTC", "x.log"]);
-    let inputs = files.iter().map(|file| setup::input(file).unwrap()).collect();
+    let inputs = files.iter().map(|file| setup::input(file, args.format).unwrap()).collect();
     let mut merged = Merged::new(inputs, &args, Timestamp::now()).unwrap();
     let mut lines = Vec::new();
     while let Some(line) = merged.next() {

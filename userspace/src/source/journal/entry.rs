@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use jiff::Timestamp;
+use memchr::memmem;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 
@@ -21,7 +22,7 @@ const NAME: usize = 64;
 
 /// What of an entry is of use.
 #[derive(Debug, Deserialize)]
-pub(super) struct Entry<'e> {
+pub(in super::super) struct Entry<'e> {
     #[serde(rename = "__CURSOR", borrow)]
     pub(super) cursor: Cow<'e, str>,
     #[serde(rename = "__REALTIME_TIMESTAMP", borrow)]
@@ -46,16 +47,23 @@ pub(super) struct Entry<'e> {
     host: Field<'e>,
 }
 
+/// Whether a record may be an entry: journald's own fields are in every one.
+pub(in super::super) fn looks_like(json: &[u8]) -> bool {
+    [&b"\"__REALTIME_TIMESTAMP\""[..], b"\"__CURSOR\""]
+        .into_iter()
+        .all(|field| memmem::find(json, field).is_some())
+}
+
 impl<'e> Entry<'e> {
     /// `None` where it isn't one, or has no cursor that could be given back to `journalctl`.
-    pub(super) fn parse(json: &'e [u8]) -> Option<Self> {
+    pub(in super::super) fn parse(json: &'e [u8]) -> Option<Self> {
         let entry: Self = serde_json::from_slice(json).ok()?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b';' | b'-');
         (!entry.cursor.is_empty() && entry.cursor.bytes().all(plain)).then_some(entry)
     }
 
     /// Appends `2026-11-23T10:00:00.000000Z web1 sshd[812]: MESSAGE`, the message at most `cap` bytes.
-    pub(super) fn write_line(&self, cap: usize, line: &mut Vec<u8>) {
+    pub(in super::super) fn write_line(&self, cap: usize, line: &mut Vec<u8>) {
         let micros = self.time.parse().unwrap_or(0);
         let time = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
         let host = self.host.word().unwrap_or_else(|| "-".to_owned());
@@ -68,6 +76,16 @@ impl<'e> Entry<'e> {
         let message = &self.message.0[..self.message.0.len().min(cap)];
         // A line has no line's end in it.
         line.extend(message.iter().map(|&byte| if byte == b'\n' { b' ' } else { byte }));
+    }
+
+    /// What was said, and by which process.
+    pub(super) fn message_and_pid(&self) -> (&[u8], Option<u32>) {
+        (self.message.0.trim_ascii_end(), self.pid.number())
+    }
+
+    /// When journald took it in.
+    pub(super) fn taken_in(&self) -> Option<crate::event::Timestamp> {
+        self.time.parse().ok().map(crate::event::Timestamp::from_micros)
     }
 
     /// Who said it.

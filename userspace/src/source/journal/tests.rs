@@ -8,8 +8,12 @@ use super::*;
 
 fn start(inbox: &Inbox<()>, program: &Path, directory: &Path, stored: Option<Position>) -> Started {
     let status = SourceStatus::new("journald".to_owned(), State::Waiting);
-    let source =
-        JournalSource { id: SourceId::new(0), directory: Some(directory.to_owned()), stored };
+    let source = JournalSource {
+        id: SourceId::new(0),
+        directory: Some(directory.to_owned()),
+        stored,
+        handover: None,
+    };
     spawn_with(program.to_owned(), source, inbox.lane(Arc::new(status))).unwrap()
 }
 
@@ -156,5 +160,73 @@ fn a_real_journal_is_read_across_restarts() {
     let source = start(&inbox, journalctl, dir.path(), Some(place));
     log(dir.path(), file, &[(3, "0", "three")]);
     assert_eq!(lines(&inbox).0, ["2026-11-24T00:00:03.000000Z web1 sshd[812]: three"]);
+    source.stop();
+}
+
+#[test]
+fn it_takes_over_from_a_file_at_its_last_line() {
+    if !Path::new("/usr/lib/systemd/systemd-journal-remote").exists() {
+        eprintln!("skipped: apt-get install systemd-journal-remote");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let entries = [
+        (0, "0", "old"),
+        (5, "0", "same"),
+        (5, "0", "last"),
+        (5, "0", "first"),
+        (9, "0", "second"),
+    ];
+    log(dir.path(), "a.journal", &entries);
+    let at = |second: i64| Timestamp::from_secs(1_795_478_400 + second);
+    for (second, line, expected) in [
+        // Found by its text, in whatever order its second has it, stamped late or not.
+        (5, "Nov 24 00:00:05 web1 sshd[812]: last", &["first", "second"][..]),
+        (6, "2026-11-24T00:00:06.1Z web1 sshd[812]: last", &["first", "second"]),
+        // Another's, or gone: all of that second.
+        (5, "Nov 24 00:00:05 web1 sshd[813]: last", &["same", "last", "first", "second"]),
+        (5, "", &["same", "last", "first", "second"]),
+        (7, "", &["second"]),
+        (-3, "", &["old", "same", "last", "first", "second"]),
+    ] {
+        let inbox = Inbox::new();
+        let status = SourceStatus::new("journald".to_owned(), State::Waiting);
+        let source = JournalSource {
+            id: SourceId::new(0),
+            directory: Some(dir.path().to_owned()),
+            stored: None,
+            handover: Some(Handover { log: "log".to_owned(), at: at(second), line: line.into() }),
+        };
+        let source = spawn_with(JOURNALCTL.into(), source, inbox.lane(Arc::new(status))).unwrap();
+        let mut read = Vec::new();
+        while read.len() < expected.len() {
+            read.extend(lines(&inbox).0);
+        }
+        let messages: Vec<_> = read.iter().map(|line| line.rsplit(' ').next().unwrap()).collect();
+        assert_eq!(messages, expected, "{second}: {line}");
+        source.stop();
+    }
+}
+
+#[test]
+fn how_far_it_is_behind_is_told_until_it_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("journalctl");
+    let entry = r#"{"__CURSOR":"c=1","__REALTIME_TIMESTAMP":"1000000","_UID":"0","_COMM":"su","MESSAGE":"x"}"#;
+    // It gives an old entry, and the next one when it is told to.
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*--lines=1*) ;;\n*) echo '{entry}'; exec sleep 600;;\nesac\n"
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let inbox = Inbox::new();
+    let source = start(&inbox, &program, dir.path(), None);
+    lines(&inbox);
+    let give_up = Instant::now() + Duration::from_secs(60);
+    // The entry is decades old; a second without another says that there is none.
+    while source.status().row().lag_s != Some(0) {
+        assert!(Instant::now() < give_up);
+        thread::yield_now();
+    }
     source.stop();
 }

@@ -45,10 +45,13 @@ impl std::fmt::Debug for Archive {
 ///
 /// # Errors
 ///
-/// Where it can't be read or unpacked.
+/// Where it can't be read. What can't be unpacked begins with nothing.
 pub(super) fn begins_with(head: Head, file: &File) -> io::Result<bool> {
     let mut first = Vec::new();
-    unpacker(file, Progress::default())?.take(head.len() as u64).read_to_end(&mut first)?;
+    match unpacker(file, Progress::default())?.take(head.len() as u64).read_to_end(&mut first) {
+        Err(error) if error.raw_os_error().is_some() => return Err(error),
+        _ => {}
+    }
     let mut found = Head::EMPTY;
     found.extend(&first);
     Ok(found == head)

@@ -379,7 +379,7 @@ impl Reader {
 
 /// Where the line begins that is unfinished at `end`; `end` itself where none is, or its beginning is
 /// too far away.
-fn line_start_before(file: &File, end: u64) -> io::Result<u64> {
+pub(in super::super) fn line_start_before(file: &File, end: u64) -> io::Result<u64> {
     let mut block = vec![0; CHUNK];
     let mut to = end;
     while to > 0 && end - to < BACK {

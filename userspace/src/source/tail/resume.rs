@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::archive;
 use super::reader::{FileKey, Reader, modified};
 use super::rotation::there;
-use super::siblings::{Sibling, open, siblings};
+use super::siblings::{SECOND, Sibling, open, siblings};
 use super::{FilePosition, Report, State, Tail};
 
 impl Tail {
@@ -75,8 +75,7 @@ impl Tail {
                 continue;
             }
             if position.offset == 0
-                && let Some(packed) =
-                    self.packed_unread(&candidates, (position, stored), &readers, now)
+                && let Some(packed) = self.packed_unread(&candidates, (at, stored), &readers, now)
             {
                 readers.push_back(packed);
                 continue;
@@ -89,7 +88,8 @@ impl Tail {
                 });
             }
         }
-        let since = stored.last().map_or(i64::MIN, |last| last.modified);
+        let last = stored.last().map_or(i64::MIN, |last| last.modified);
+        let since = self.since.map_or(last, |since| since.max(last));
         let anything = here.is_some() || candidates.iter().any(|file| file.is_successor(since));
         if readers.is_empty() && !anything {
             return Ok(false);
@@ -103,11 +103,12 @@ impl Tail {
         Ok(true)
     }
 
-    /// A file of which nothing had been read, packed since: told by when it was last written to.
+    /// A file of which nothing had been read, packed since: told by when it was last written to, which is
+    /// before the next one was. (Of the last one that isn't known; what was written later succeeds it.)
     fn packed_unread(
         &self,
         candidates: &[Sibling],
-        (position, stored): (&FilePosition, &[FilePosition]),
+        (at, stored): (usize, &[FilePosition]),
         readers: &VecDeque<Reader>,
         now: Instant,
     ) -> Option<Reader> {
@@ -118,14 +119,18 @@ impl Tail {
                     file.open().and_then(begins).unwrap_or(false)
                 })
         };
+        let from = stored[at].modified;
+        let next = stored.get(at + 1).map(|next| next.modified);
+        let fits = |file: &&Sibling| {
+            file.modified.div_euclid(SECOND) == from.div_euclid(SECOND)
+                || next.is_some_and(|next| (from..next).contains(&file.modified))
+        };
         // Oldest first.
         candidates
             .iter()
-            .filter(|file| {
-                file.packed
-                    && file.is_successor(position.modified.saturating_sub(1))
-                    && !is_anothers(file)
-            })
+            .filter(|file| file.packed && file.size > 0)
+            .filter(fits)
+            .filter(|file| !is_anothers(file))
             .find_map(|file| self.successor(file, now).ok().flatten())
     }
 

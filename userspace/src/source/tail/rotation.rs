@@ -180,7 +180,7 @@ impl Tail {
     pub(super) fn successor(&self, sibling: &Sibling, now: Instant) -> io::Result<Option<Reader>> {
         let file = sibling.open()?;
         if sibling.packed {
-            return self.packed_successor(file, sibling.key, now);
+            return self.packed_successor(file, sibling, now);
         }
         let read = self.readers.iter().map(Reader::position).chain(self.left.iter().copied());
         for known in read.filter(|known| known.offset > 0) {
@@ -197,9 +197,18 @@ impl Tail {
     fn packed_successor(
         &self,
         file: File,
-        key: FileKey,
+        sibling: &Sibling,
         now: Instant,
     ) -> io::Result<Option<Reader>> {
+        // Empty, or broken from the start, and told.
+        let is_over = |left: &&FilePosition| {
+            left.offset == 0
+                && FileKey::at(left) == sibling.key
+                && left.modified == sibling.modified
+        };
+        if self.left.iter().any(|left| is_over(&left)) {
+            return Ok(None);
+        }
         for open in &self.readers {
             // What is in it now, which may not be what was read of it.
             let head = open.beginning()?;
@@ -209,7 +218,7 @@ impl Tail {
         }
         for left in self.left.iter().rev().filter(|left| left.offset > 0) {
             if archive::begins_with(left.head, &file)? {
-                let whole = FileKey::at(left) == key;
+                let whole = FileKey::at(left) == sibling.key;
                 return (!whole).then(|| Reader::unpacking(file, Some(left), now)).transpose();
             }
         }

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use super::reader::{FileKey, modified};
 
 /// In nanoseconds.
-const SECOND: i64 = 1_000_000_000;
+pub(super) const SECOND: i64 = 1_000_000_000;
 
 /// A regular file beside the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,6 +88,12 @@ pub(super) fn siblings(log: &Path) -> io::Result<Vec<Sibling>> {
     found.retain(|file| !file.packed || !plain.contains(&file.path.with_extension("")));
     found.sort_by(|a, b| (a.modified, &b.path).cmp(&(b.modified, &a.path)));
     Ok(found)
+}
+
+/// The log, and what rotation made of it, the latest first.
+pub(in super::super) fn files_of(log: &Path) -> Vec<PathBuf> {
+    let old = siblings(log).unwrap_or_default().into_iter().rev().filter(|file| file.rotated);
+    std::iter::once(log.to_owned()).chain(old.map(|file| file.path)).collect()
 }
 
 /// The directory a path lies in.
