@@ -65,7 +65,7 @@ are missing.
 scheduler's. The load stands above.
 - Nobody's clock is warm: rounds come a few tens of milliseconds after each other, at random distances.
 - *journal-remote* writes the journal as journald does, but tells readers of each entry at once. **journald itself \
-tells them up to 250 ms late** (it collects changes by a timer), which no reader of the journal can go round.
+tells them 250 to 500 ms late** (it collects changes by a timer of 250 ms, which may be as much late), which no reader of the journal can go round.
 - fail2ban is Debian's, with its own sshd filter, its `nftables` action and `backend = auto`.
 ";
 
