@@ -27,8 +27,6 @@ use self::stage::Stage;
 use self::way::Way;
 use self::wire::Wire;
 
-/// Bans that Ravelin makes on each way.
-pub const BANS: u32 = 1_000;
 /// Bans that fail2ban makes: it takes its time.
 pub const PEER_BANS: u32 = 40;
 
@@ -64,15 +62,19 @@ pub struct Row {
     pub counted: Option<usize>,
 }
 
-/// Measures all; `ravelin` is the program.
+/// Measures all; `ravelin` is the program, which makes so many bans on each way.
 ///
 /// # Errors
 /// Where something can't be made or doesn't do its work.
-pub fn measure(ravelin: &Path, progress: impl Fn(&str)) -> Result<(Vec<Row>, Vec<String>)> {
+pub fn measure(
+    ravelin: &Path,
+    bans: u32,
+    progress: impl Fn(&str),
+) -> Result<(Vec<Row>, Vec<String>)> {
     let (mut rows, mut skipped) = (Vec::new(), Vec::new());
     for way in Way::ALL {
         progress(&format!("ravelin, {}", way.name()));
-        match ours(way, ravelin) {
+        match ours(way, ravelin, bans) {
             Ok(row) => rows.push(row),
             Err(error) => {
                 progress(&format!("skipped: {}: {error:#}", way.name()));
@@ -91,16 +93,16 @@ pub fn measure(ravelin: &Path, progress: impl Fn(&str)) -> Result<(Vec<Row>, Vec
     Ok((rows, skipped))
 }
 
-fn ours(way: Way, ravelin: &Path) -> Result<Row> {
+fn ours(way: Way, ravelin: &Path, bans: u32) -> Result<Row> {
     let stage = Stage::set()?;
     let mut daemon = way.start(&stage, ravelin)?;
     let wire = Wire::lay(&stage)?;
-    for n in 0..BANS {
+    for n in 0..bans {
         daemon.prepare(offender(n))?;
     }
     daemon.caught_up()?;
     let mut rounds = Vec::new();
-    for n in 0..BANS {
+    for n in 0..bans {
         rounds.push(
             wire.round(n, offender(n), Duration::from_secs(5), || daemon.strike(offender(n)))?,
         );

@@ -12,7 +12,9 @@ use ravelin_tests::bench::{latency, report, restore};
 const BY_HAND: &str = "<!-- by hand -->";
 
 fn main() -> ExitCode {
-    match run(env::args().any(|arg| arg == "--json")) {
+    // The bans on each way, and perhaps `--json`.
+    let bans = env::args().nth(1).and_then(|bans| bans.parse().ok()).unwrap_or(1_000);
+    match run(bans, env::args().any(|arg| arg == "--json")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -21,10 +23,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(json: bool) -> Result<()> {
+fn run(bans: u32, json: bool) -> Result<()> {
     let load = report::load();
     let (rows, skipped) =
-        latency::measure(&restore::program()?, |what| eprintln!("measuring: {what}"))?;
+        latency::measure(&restore::program()?, bans, |what| eprintln!("measuring: {what}"))?;
     let measured = latency::Latencies { machine: report::machine(&load), rows, skipped };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks");
     let path = folder.join("latency.md");

@@ -219,8 +219,13 @@ impl Tail {
         self.failing = None;
         let mut at = 0;
         while let Some(reader) = self.readers.get_mut(at) {
+            let unread = reader.position().offset == 0;
             match reader.step(self.cap) {
                 Ok(Step::Lines { lines, overlong, cut }) => {
+                    if unread && self.emptied_unread(at, now) {
+                        return Some(Polled::Busy);
+                    }
+                    let Some(reader) = self.readers.get_mut(at) else { break };
                     reader.quiet_since = now;
                     if overlong > 0 {
                         self.reports.push(Report::Overlong { lines: overlong, bytes: cut });

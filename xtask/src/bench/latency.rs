@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
+    /// Bans on each way in
+    #[arg(long, default_value_t = 1_000)]
+    bans: u32,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -28,6 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     must(build().args(["build", "--locked", "--release", "-p", "ravelin"]))?;
     must(build().arg("build").args(HOST_CRATES).args(["--bin", "bench-latency"]))?;
     let mut bench = Command::new(target_dir().join("debug/bench-latency"));
+    bench.arg(args.bans.to_string());
     if args.json {
         bench.arg("--json");
     }

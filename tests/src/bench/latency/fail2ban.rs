@@ -50,8 +50,8 @@ impl Fail2ban {
             home.join("jail.local"),
             format!(
                 "[DEFAULT]\nbantime = 1h\nfindtime = 10m\nmaxretry = {RETRIES}\nusedns = no\nignoreself = false\n\
-                 ignoreip =\nbackend = auto\nbanaction = nftables[type=allports]\nbanaction_allports = nftables[type=allports]\n\
-                 [sshd]\nenabled = true\nlogpath = {}\naction = %(banaction)s\n",
+                 ignoreip =\nbackend = auto\n\n[sshd]\nenabled = true\nlogpath = {}\n\
+                 action = nftables[name=sshd, type=allports, protocol=\"tcp,udp\"]\n",
                 log.display()
             ),
         )?;
@@ -86,7 +86,8 @@ impl Fail2ban {
 
     pub(super) fn strike(&mut self, offender: Ipv4Addr) -> Result<()> {
         self.lines += 1;
-        let now = jiff::Timestamp::now();
+        // It doesn't know more than microseconds.
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00");
         let line = format!(
             "{now} web1 sshd[{}]: Failed password for root from {offender} port 40000 ssh2\n",
             1_000 + self.lines

@@ -2,7 +2,7 @@
 
 use super::super::plot::{self, Axis, Bar};
 use super::fail2ban;
-use super::{BANS, Latencies, PEER_BANS, Row};
+use super::{Latencies, PEER_BANS, Row};
 
 /// Milliseconds, by the design.
 const GOALS: (f64, f64) = (1.0, 5.0);
@@ -12,8 +12,7 @@ pub fn page(measured: &Latencies) -> String {
     let mut text = format!(
         "# From a line to the first dropped packet\n\n\
          Repeat it with\n\n    cargo xtask bench latency\n\nwhich writes this page but for what stands between the \
-         marks `by hand`.\n\n{}. {BANS} bans on each way, each of an address of its own; {PEER_BANS} of fail2ban's \
-         ({}).\n\n| | way | bans | p50 | p99 | max | pause | drops counted exactly |\n|---|---|---:|---:|---:|---:|---:|---:|\n",
+         marks `by hand`.\n\n{}. Each ban is of an address of its own; {PEER_BANS} of fail2ban's ({}).\n\n| | way | bans | p50 | p99 | max | pause | drops counted exactly |\n|---|---|---:|---:|---:|---:|---:|---:|\n",
         measured.machine,
         fail2ban::version(),
     );
@@ -66,7 +65,7 @@ are missing.
 scheduler's. The load stands above.
 - Nobody's clock is warm: rounds come a few tens of milliseconds after each other, at random distances.
 - *journal-remote* writes the journal as journald does, but tells readers of each entry at once. **journald itself \
-tells them up to 250 ms late** (it collects changes by a timer), which no reader of the journal can go round.
+tells them 250 to 500 ms late** (it collects changes by a timer of 250 ms, which may be as much late), which no reader of the journal can go round.
 - fail2ban is Debian's, with its own sshd filter, its `nftables` action and `backend = auto`.
 ";
 

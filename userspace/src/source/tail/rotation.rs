@@ -32,10 +32,13 @@ impl Tail {
         let Some(reader) = self.readers.get_mut(at) else { return };
         let was = reader.position();
         reader.rewind();
-        let found = siblings(&self.path).unwrap_or_default();
-        let found: Vec<_> =
-            found.iter().filter(|sibling| sibling.rotated || sibling.packed).collect();
-        let copy = self.copy(&found, &was, now);
+        // Where a rotation is under way, a copy may have another name before it is opened.
+        let copy = (0..ATTEMPTS).find_map(|_| {
+            let found = siblings(&self.path).unwrap_or_default();
+            let found: Vec<_> =
+                found.iter().filter(|sibling| sibling.rotated || sibling.packed).collect();
+            self.copy(&found, &was, now)
+        });
         let known = usize::from(copy.is_some());
         if let Some(copy) = copy {
             self.readers[at].is_followed_after(copy.last_written());
@@ -46,6 +49,35 @@ impl Tail {
         let unread = if known + copies.len() > 0 { 0 } else { unread };
         self.reports.push(Report::Truncated { unread: Some(unread) });
         self.insert_copies(at + known, copies, all);
+    }
+
+    /// Of the file at `at`, of which the first lines have just been read, its beginning couldn't tell whether it
+    /// was emptied before that: copies that were made of it meanwhile can. Where there are, the lines are
+    /// put back, to be read after the copies.
+    pub(super) fn emptied_unread(&mut self, at: usize, now: Instant) -> bool {
+        let Some(reader) = self.readers.get(at).filter(|reader| !reader.copy) else { return false };
+        // The kernel stamps files by the tick: a copy may bear the time of the last look.
+        let since = reader.position().modified.saturating_sub(1);
+        let (key, until) = (reader.key(), reader.last_written());
+        let current = std::fs::metadata(&self.path).ok().map(|metadata| FileKey::of(&metadata));
+        let (copies, all) = self.successors(Some(key), since, now);
+        let Some(reader) = self.readers.get_mut(at) else { return false };
+        // What came after it isn't a copy: one that was renamed since has successors, of perhaps the same tick.
+        let before = |copy: &Reader| match Some(key) == current {
+            true => copy.last_written() <= until,
+            false => Some(copy.key()) != current && copy.last_written() < until,
+        };
+        let saved: Vec<_> = copies
+            .into_iter()
+            .filter(before)
+            .filter(|copy| !copy.is_beginning_of(reader).unwrap_or(true))
+            .collect();
+        let Some(newest) = saved.iter().map(Reader::last_written).max() else { return false };
+        reader.rewind();
+        reader.is_followed_after(newest);
+        self.reports.push(Report::Truncated { unread: Some(0) });
+        self.insert_copies(at, saved, all);
+        true
     }
 
     /// The newest of `candidates` that holds what `position` had read, opened there.

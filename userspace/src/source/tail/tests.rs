@@ -340,6 +340,34 @@ fn copytruncate_before_anything_was_read_is_too() {
 }
 
 #[test]
+fn copytruncate_of_a_file_whose_turn_has_not_come_is_made_good_from_the_copies() {
+    let mut bench = Bench::new();
+    bench.write("log", "old\n");
+    bench.start().drain();
+    bench.write("log", "a\n");
+    bench.rename("log", "log.9");
+    bench.write("log", "b\n");
+    bench.rename("log", "log.8");
+    bench.write("log", "c\n");
+    // `b` is read only after a look at the path, which opens the file with `c`.
+    let mut read = Vec::new();
+    while read.len() < 2 {
+        if let Polled::Batch(batch) = bench.tail.as_mut().unwrap().poll(bench.now) {
+            read.extend(batch.lines.iter().map(<[u8]>::to_vec));
+        }
+    }
+    assert_eq!(read, [b"a", b"b"]);
+    // Nothing of it has been read, it is emptied twice, and is longer than it was.
+    bench.copytruncate(Some("log.7"));
+    bench.write("log", "dddd\n");
+    bench.copytruncate(Some("log.6"));
+    bench.write("log", "eeeeeeee\n");
+    let (lines, reports) = bench.drain();
+    assert_eq!(lines, ["c", "dddd", "eeeeeeee"]);
+    assert!(reports.iter().all(|report| report.loss() == Loss::None), "{reports:?}");
+}
+
+#[test]
 fn copytruncate_over_unread_lines_without_a_copy_is_a_loss() {
     let mut bench = Bench::new();
     bench.cap = LineCap::new(4096);
