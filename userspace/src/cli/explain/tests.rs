@@ -225,7 +225,8 @@ rules:
     for number in 1..3 {
         explainer.out.clear();
         let line = format!("2026-11-23T10:00:00Z web1 gate[1]: {line}");
-        explainer.line(None, number, line.as_bytes()).unwrap();
+        let line = WholeLine { number, bytes: line.as_bytes(), cut: false, entry: None };
+        explainer.line(None, &line).unwrap();
     }
     let said = String::from_utf8(explainer.out).unwrap();
     let lines = said.lines().filter(|line| {

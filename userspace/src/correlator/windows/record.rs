@@ -87,7 +87,7 @@ pub(super) struct Size {
 impl Size {
     #[inline]
     pub(super) const fn of(word: u32) -> Self {
-        Self { len: word as u16, room: (word >> 16) as u16 }
+        Self { len: (word & 0xffff) as u16, room: (word >> 16) as u16 }
     }
 
     #[inline]
