@@ -126,8 +126,9 @@ impl<'s> Wire<'s> {
         loop {
             let (heard, at) = (self.ear.count.load(Ordering::SeqCst), sent.load(Ordering::SeqCst));
             let since = Instant::now();
-            while since.elapsed() < SILENCE.0
-                || sent.load(Ordering::SeqCst).wrapping_sub(at) < SILENCE.1
+            while since.elapsed() < limit
+                && (since.elapsed() < SILENCE.0
+                    || sent.load(Ordering::SeqCst).wrapping_sub(at) < SILENCE.1)
             {
                 thread::sleep(Duration::from_micros(500));
             }
@@ -176,7 +177,8 @@ fn send(
 ) -> Result<Vec<Instant>> {
     client.join()?;
     let socket = UdpSocket::bind((from, 0)).with_context(|| format!("bind {from}"))?;
-    socket.connect((SERVER, PORT))?;
+    // Not connected: a filter that rejects would be heard of instead of sending.
+    let server: std::net::SocketAddr = format!("{SERVER}:{PORT}").parse()?;
     // Or the kernel wakes us 50 µs late, to save power.
     rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?;
     let mut times = Vec::with_capacity(1 << 12);
@@ -184,7 +186,7 @@ fn send(
         let number = u32::try_from(times.len() + 1)?;
         let packet = [round.to_be_bytes(), number.to_be_bytes()].concat();
         times.push(Instant::now());
-        socket.send(&packet)?;
+        socket.send_to(&packet, server)?;
         sent.store(number, Ordering::SeqCst);
         thread::sleep(PAUSE);
     }
