@@ -141,7 +141,15 @@ impl Engine {
         arrived: Timestamp,
     ) -> Outcome<'l> {
         let Self { packs, correlator, policy } = self;
-        Self::step_with(packs, correlator, policy, record, arrived, Word::Elsewhere, Past::default())
+        Self::step_with(
+            packs,
+            correlator,
+            policy,
+            record,
+            arrived,
+            Word::Elsewhere,
+            Past::default(),
+        )
     }
 
     /// [`Self::step`] with a line that people beside root could have written: it alerts, and neither bans
@@ -199,8 +207,15 @@ impl Engine {
     pub fn explain<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Explained<'l> {
         let Self { packs, correlator, policy } = self;
         let trace = packs.trace(record);
-        let outcome =
-            Self::step_with(packs, correlator, policy, record, arrived, Word::Ours, Past::default());
+        let outcome = Self::step_with(
+            packs,
+            correlator,
+            policy,
+            record,
+            arrived,
+            Word::Ours,
+            Past::default(),
+        );
         let Outcome { time, event, offence, target, fired, verdict } = &outcome;
         let mut unsaid = Unsaid { trace, ..Unsaid::default() };
         if let Some(event) = event {

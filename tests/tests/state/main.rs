@@ -4,6 +4,7 @@
 
 mod clocks;
 #[path = "../operator/daemon.rs"]
+#[expect(dead_code, reason = "the operator's tests use all of it")]
 mod daemon;
 mod damage;
 mod disk;
