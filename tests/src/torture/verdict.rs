@@ -260,7 +260,8 @@ impl Verdict {
 
     /// Every moment between kernel, commit and mail has been one of a death.
     fn deaths(&mut self, deaths: &[(Death, Autopsy)]) {
-        let states: [(&str, fn(&Autopsy) -> bool); 5] = [
+        type IsLeft = fn(&Autopsy) -> bool;
+        let states: [(&str, IsLeft); 5] = [
             ("a ban in the kernel that the database didn't know", |left| left.uncommitted > 0),
             ("a commit cut off in the middle", |left| left.torn),
             ("a notice whose mail wasn't made", |left| left.waiting > 0),
