@@ -27,21 +27,15 @@ pub(crate) struct Args {
     /// Lines in all
     #[arg(long, default_value_t = 1_000_000)]
     lines: u64,
-    /// Lines of which several make a ban together, too: their count has to survive a death
-    #[arg(long)]
-    together: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     provision::lab()?;
     build_ebpf::run(&build_ebpf::Args::default())?;
     must(cargo().arg("build").args(HOST_CRATES).args(["--bin", "ravelin", "--bin", "torture"]))?;
-    let Args { minutes, seed, kills, lines, together } = args;
+    let Args { minutes, seed, kills, lines } = args;
     let numbers = [*seed, *lines, (*kills).into(), kills.div_ceil(12).into(), (*minutes).into()];
     let mut torture = Command::new(target_dir().join("debug/torture"));
     torture.args(numbers.map(|number| number.to_string()));
-    if *together {
-        torture.arg("together");
-    }
     become_it(&mut torture)
 }

@@ -1,5 +1,5 @@
 //! Tortures the daemon, and writes `docs/torture.md`; arguments: seed, lines, deaths at random moments, deaths at
-//! each chosen moment, minutes, and perhaps `together`.
+//! each chosen moment, minutes.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
@@ -24,7 +24,6 @@ fn main() -> Result<ExitCode> {
         ..Plan::default()
     };
     let minutes = Duration::from_secs(60 * number("minutes")?);
-    plan.together |= args.next().is_some_and(|word| word == "together");
     let program = torture::program()?;
     let load = report::load();
     let begun = Instant::now();

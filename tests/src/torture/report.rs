@@ -74,11 +74,11 @@ fn round(text: &mut String, plan: &Plan, outcome: &Outcome) {
     if !plan.compress_unread {
         text.push_str("- skipped: rotated files compressed before they were read\n");
     }
-    put(text, format_args!("- {} lines counted, each once\n", verdict.marks));
+    put(text, format_args!("- {} lines that count\n", verdict.marks));
     put(
         text,
         format_args!(
-            "- {hits} bans by one line, {counted} by five, {scored} by the score of five; {} addresses with fewer lines, none banned\n",
+            "- {hits} bans by one line, {counted} by five, {scored} by the score of five; {} addresses with fewer lines, which aren't banned\n",
             verdict.spared
         ),
     );

@@ -56,9 +56,7 @@ impl Tail {
     /// put back, to be read after the copies.
     pub(super) fn emptied_unread(&mut self, at: usize, now: Instant) -> bool {
         let Some(reader) = self.readers.get(at).filter(|reader| !reader.copy) else { return false };
-        // The kernel stamps files by the tick: a copy may bear the time of the last look.
-        let since = reader.position().modified.saturating_sub(1);
-        let (key, until) = (reader.key(), reader.last_written());
+        let (key, since, until) = (reader.key(), reader.position().modified, reader.last_written());
         let current = std::fs::metadata(&self.path).ok().map(|metadata| FileKey::of(&metadata));
         let (copies, all) = self.successors(Some(key), since, now);
         let Some(reader) = self.readers.get_mut(at) else { return false };
