@@ -34,7 +34,7 @@ fn what_everybody_can_write_to_alerts_and_bans_nobody_until_that_is_mended_or_ac
     let past = daemon.cli(&["history", "--json"]).done().out;
     assert!(past.contains("\"untrusted\""), "{past}");
     // Not as configured it isn't; but it is said, in the log too.
-    assert_eq!(daemon.status()["health"][0]["code"], "source-untrusted");
+    daemon.wait_until("it is told", || daemon.status()["health"][0]["code"] == "source-untrusted");
     assert_eq!(daemon.cli(&["status"]).code, 0);
     let check = daemon.cli(&["check"]);
     assert!(

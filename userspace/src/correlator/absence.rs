@@ -128,6 +128,7 @@ impl Absences {
 
     /// The clock has stepped by so many milliseconds.
     pub(super) fn step_clock(&mut self, by: i64) {
+        self.soonest = i64::MIN;
         self.deadlines.clear();
         for (what, open) in &mut self.open {
             open.since = open.since.saturating_add(by);
