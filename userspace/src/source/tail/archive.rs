@@ -118,7 +118,10 @@ impl Reader {
             Some(position) => Self::resume(file, position, now)?,
             None => Self::at_beginning(file, now)?,
         };
-        reader.is_followed_after(reader.last_written());
+        // When the plain file was left is known; that it was written to later tells nothing of what came next.
+        if position.is_none() {
+            reader.is_followed_after(reader.last_written());
+        }
         reader.copy = true;
         reader.archive = Some(Archive::new(size, skip));
         Ok(reader)

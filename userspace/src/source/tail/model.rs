@@ -451,18 +451,32 @@ proptest! {
 
     #[test]
     fn every_line_once(before in 0_usize..3, ops in proptest::collection::vec(op(), 1..60)) {
-        let mut world = World::new();
-        (0..before).for_each(|_| world.write(0, 100));
-        world.start();
-        for op in &ops {
-            world.run(op);
-        }
-        world.start();
-        world.write(0, 0);
-        world.drain();
-        world.now += LINGER;
-        world.drain();
-        world.commit();
-        world.verify();
+        holds(before, &ops);
     }
+}
+
+/// What was left while it was the log, and written to and packed after its successor had begun.
+#[test]
+fn what_is_packed_does_not_hide_what_came_next() {
+    let write = || Op::Write { lines: 1, length: 0 };
+    let rotate = || Op::Rotate { create: false };
+    let stop = Op::Stop { commit: false };
+    let pack = Op::Pack { number: 2 };
+    holds(0, &[write(), Op::Drain, rotate(), stop, write(), Op::WriteOld, rotate(), pack]);
+}
+
+fn holds(before: usize, ops: &[Op]) {
+    let mut world = World::new();
+    (0..before).for_each(|_| world.write(0, 100));
+    world.start();
+    for op in ops {
+        world.run(op);
+    }
+    world.start();
+    world.write(0, 0);
+    world.drain();
+    world.now += LINGER;
+    world.drain();
+    world.commit();
+    world.verify();
 }
