@@ -7,6 +7,7 @@
 //! a newer one.
 
 mod archive;
+mod known;
 mod reader;
 mod resume;
 mod rotation;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use self::known::Known;
 pub(super) use self::reader::FileKey;
 use self::reader::{Reader, Step};
 pub(super) use self::reader::{line_start_before, modified};
@@ -37,8 +39,6 @@ use crate::event::Timestamp;
 const LINGER: Duration = Duration::from_secs(60);
 /// Files open at once; above it the oldest, read to its end, is left.
 const OPEN: usize = 8;
-/// Left files remembered, so that one that comes back isn't read twice.
-const REMEMBERED: usize = 8;
 /// Looks at the path in one poll.
 const TURNS: usize = 8;
 
@@ -62,13 +62,10 @@ pub struct Tail {
     trust: Assessor,
     /// Open files in reading order.
     readers: VecDeque<Reader>,
-    /// Files left lately, and how far they were read.
-    left: VecDeque<FilePosition>,
+    /// Files that need no reading.
+    known: Known,
     /// Where to go on, as long as that hasn't been found on the disk.
     stored: Option<Vec<FilePosition>>,
-    /// Where nothing is open, or what is open was written to earlier: files modified after this are to be
-    /// read.
-    since: Option<i64>,
     start: Start,
     state: State,
     /// A file that is open couldn't be read at the last attempt.
@@ -117,15 +114,16 @@ impl Tail {
             }
         };
         let stored = stored.filter(|files| !files.is_empty());
+        // An earlier version had none where the last file tells it.
+        let floor = since.or_else(|| Some(stored.as_ref()?.last()?.modified));
         let mut tail = Self {
             source,
             trust: Assessor::new(path.clone(), false),
             path,
             cap,
             readers: VecDeque::new(),
-            left: left.into_iter().take(REMEMBERED).collect(),
+            known: Known::new(left, floor),
             stored,
-            since,
             start,
             state: State::Waiting,
             failing: None,
@@ -178,10 +176,11 @@ impl Tail {
             Some(stored) => stored.clone(),
             None => self.readers.iter().map(Reader::position).collect(),
         };
-        // Usually the last file tells it.
-        let last = files.last().map(|last| last.modified);
-        let since = self.since.filter(|since| last.is_none_or(|last| *since > last));
-        Position::File { files, left: self.left.iter().copied().collect(), since }
+        Position::File {
+            files,
+            left: self.known.iter().copied().collect(),
+            since: self.known.floor(),
+        }
     }
 
     /// How it is doing.
@@ -222,11 +221,13 @@ impl Tail {
             let unread = reader.position().offset == 0;
             match reader.step(self.cap) {
                 Ok(Step::Lines { lines, overlong, cut }) => {
-                    if unread && self.emptied_unread(at, now) {
+                    let key = reader.key();
+                    if unread && self.is_put_back(at, now) {
                         return Some(Polled::Busy);
                     }
-                    let Some(reader) = self.readers.get_mut(at) else { break };
-                    reader.quiet_since = now;
+                    if let Some(reader) = self.readers.iter_mut().find(|it| it.key() == key) {
+                        reader.quiet_since = now;
+                    }
                     if overlong > 0 {
                         self.reports.push(Report::Overlong { lines: overlong, bytes: cut });
                     }
@@ -241,8 +242,8 @@ impl Tail {
                     self.reports.push(Report::Truncated { unread: Some(bytes) });
                     return Some(Polled::Batch(self.batch(Lines::default(), now)));
                 }
-                Ok(Step::Replaced(bytes)) => {
-                    self.replaced(at, bytes, now);
+                Ok(Step::Replaced) => {
+                    self.take_in(self.current(), now);
                     return Some(Polled::Batch(self.batch(Lines::default(), now)));
                 }
                 Ok(Step::Broken(error)) => {
@@ -290,24 +291,15 @@ impl Tail {
         if reader.undelivered() > 0 {
             self.reports.push(Report::Fragment { bytes: reader.undelivered() });
         }
-        self.remember(reader.position());
-        if at == self.readers.len() {
-            // What comes next comes after it, though an earlier one is still open.
-            self.since = self.since.max(Some(reader.position().modified));
-        }
+        self.known.remember(reader.position());
         self.moved = true;
-    }
-
-    fn remember(&mut self, position: FilePosition) {
-        self.left.retain(|left| FileKey::at(left) != FileKey::at(&position));
-        self.left.push_back(position);
-        if self.left.len() > REMEMBERED {
-            self.left.pop_front();
-        }
     }
 
     /// Looks what is at the path; whether there is something new to read.
     fn look(&mut self, now: Instant) -> bool {
+        if self.known.floor().is_none() {
+            self.known.take_stock(siblings(&self.path));
+        }
         match self.look_at_path(now) {
             Ok(new) => new,
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.look_at_nothing(now),
@@ -326,26 +318,14 @@ impl Tail {
             self.start = Start::Known;
             self.moved = true;
         }
-        let last = self.readers.back().map(|last| last.position().modified);
-        let Some(since) = last.max(self.since) else {
-            // What had the path before we came is no concern of ours.
-            let old = siblings(&self.path).unwrap_or_default();
-            let old = old.iter().filter(|sibling| sibling.rotated);
-            self.since = Some(old.map(|old| old.modified).max().unwrap_or(i64::MIN));
-            return false;
-        };
-        let (successors, _) = self.successors(None, since, now);
-        let any = !successors.is_empty();
+        let any = self.take_in(None, now).any;
         if !any && !self.readers.is_empty() && self.has_vanished(now) {
-            self.since = Some(since);
             while !self.readers.is_empty() {
                 self.leave_one(0);
             }
         }
         if any {
             self.reports.push(Report::Rotated);
-            self.readers.extend(successors);
-            self.since = None;
             self.moved = true;
         }
         any
@@ -370,8 +350,7 @@ impl Tail {
         if stored.iter().any(|position| position.offset > 0) {
             self.reports.push(Report::Missing);
         }
-        self.since = self.since.max(stored.last().map(|last| last.modified));
-        stored.into_iter().for_each(|position| self.remember(position));
+        stored.into_iter().for_each(|position| self.known.remember(position));
         self.moved = true;
         true
     }
@@ -379,10 +358,7 @@ impl Tail {
     fn look_at_path(&mut self, now: Instant) -> io::Result<bool> {
         let metadata = fs::metadata(&self.path)?;
         self.absent = None;
-        if let Some(last) = self.readers.back_mut()
-            && last.key() == FileKey::of(&metadata)
-        {
-            last.is_followed_after(modified(&metadata));
+        if self.readers.back().is_some_and(|last| last.key() == FileKey::of(&metadata)) {
             self.enter(self.failing.clone().map_or(State::Reading, State::Failed));
             return Ok(false);
         }
@@ -402,17 +378,13 @@ impl Tail {
         let new = match self.readers.iter().position(|reader| reader.key() == key) {
             Some(at) => self.readers.remove(at),
             None => {
-                let last = self.readers.back().map(|last| last.position().modified);
-                let (successors, all) = match last.max(self.since) {
-                    Some(since) => self.successors(Some(key), since, now),
-                    None => (Vec::new(), true),
-                };
-                if !all {
-                    self.readers.extend(successors);
+                let before = !self.readers.is_empty();
+                let taken = self.take_in(Some(key), now);
+                if !taken.all {
                     return Ok(true);
                 }
                 let reader = self.newcomer(file, now)?;
-                if !self.readers.is_empty() || !successors.is_empty() {
+                if before || taken.any {
                     self.reports.push(Report::Rotated);
                 } else if self.start == Start::Known {
                     self.reports.push(Report::Appeared);
@@ -420,16 +392,19 @@ impl Tail {
                 for old in &mut self.readers {
                     old.quiet_since = now;
                 }
-                self.readers.extend(successors);
                 Some(reader)
             }
         };
         self.readers.extend(new);
-        self.since = None;
         self.start = Start::Known;
         self.moved = true;
         self.enter(State::Reading);
         Ok(true)
+    }
+
+    /// What has the path now.
+    fn current(&self) -> Option<FileKey> {
+        fs::metadata(&self.path).ok().map(|metadata| FileKey::of(&metadata))
     }
 
     fn reads(&self, key: FileKey) -> bool {

@@ -47,14 +47,33 @@ impl std::fmt::Debug for Archive {
 ///
 /// Where it can't be read. What can't be unpacked begins with nothing.
 pub(super) fn begins_with(head: Head, file: &File) -> io::Result<bool> {
-    let mut first = Vec::new();
-    match unpacker(file, Progress::default())?.take(head.len() as u64).read_to_end(&mut first) {
-        Err(error) if error.raw_os_error().is_some() => return Err(error),
-        _ => {}
-    }
     let mut found = Head::EMPTY;
-    found.extend(&first);
+    found.extend(&first(file, head.len())?);
     Ok(found == head)
+}
+
+/// The fingerprint of what is packed in `file`.
+///
+/// # Errors
+///
+/// Where it can't be read.
+pub(super) fn head(file: &File) -> io::Result<Head> {
+    let mut head = Head::EMPTY;
+    head.extend(&first(file, Head::MOST)?);
+    Ok(head)
+}
+
+/// The first bytes of what is packed in `file`, as far as it can be unpacked.
+///
+/// # Errors
+///
+/// Where it can't be read.
+pub(super) fn first(file: &File, most: usize) -> io::Result<Vec<u8>> {
+    let mut first = Vec::new();
+    match unpacker(file, Progress::default())?.take(most as u64).read_to_end(&mut first) {
+        Err(error) if error.raw_os_error().is_some() => Err(error),
+        _ => Ok(first),
+    }
 }
 
 fn unpacker(file: &File, progress: Progress) -> io::Result<Box<dyn Read + Send>> {
@@ -118,10 +137,6 @@ impl Reader {
             Some(position) => Self::resume(file, position, now)?,
             None => Self::at_beginning(file, now)?,
         };
-        // When the plain file was left is known; that it was written to later tells nothing of what came next.
-        if position.is_none() {
-            reader.is_followed_after(reader.last_written());
-        }
         reader.copy = true;
         reader.archive = Some(Archive::new(size, skip));
         Ok(reader)

@@ -21,6 +21,8 @@ use super::archive::Archive;
 
 /// Bytes read at once: a batch is at most this, or one line where that is longer.
 pub(super) const CHUNK: usize = 64 << 10;
+/// Of two files that begin alike so far, one is a copy of the other.
+pub(super) const SAMPLE: usize = CHUNK;
 /// Lines in one batch.
 pub(super) const LINES: usize = 1000;
 /// How far back the beginning of an unfinished line is sought when a file is entered at its end.
@@ -62,9 +64,8 @@ pub(super) enum Step {
     End,
     /// The file shrank, its beginning is the same; so many bytes were lost unread.
     Shortened(u64),
-    /// The file's beginning is another: emptied, perhaps written anew. So many bytes that were known
-    /// to be there unread are gone.
-    Replaced(u64),
+    /// The file's beginning is another: emptied, perhaps written anew.
+    Replaced,
     /// An archive that can't be unpacked any further, in one line; there is nothing after it.
     Broken(String),
 }
@@ -96,8 +97,6 @@ pub(super) struct Reader {
     offset: u64,
     mode: Mode,
     last: Look,
-    /// When it was last written to at the last look at which it had the log's path, or at the first.
-    modified: i64,
     /// No line ends between the offset and here, unless a step says otherwise.
     looked_at: u64,
     /// The look at which there was nothing more.
@@ -121,7 +120,6 @@ impl Reader {
             offset: 0,
             mode: Mode::Lines,
             last: Look { size: metadata.len(), modified: modified(&metadata) },
-            modified: modified(&metadata),
             looked_at: 0,
             ended: None,
             archive: None,
@@ -142,7 +140,6 @@ impl Reader {
     pub(super) fn resume(file: File, position: &FilePosition, now: Instant) -> io::Result<Self> {
         let mut reader = Self::at_beginning(file, now)?;
         reader.head = position.head;
-        reader.modified = position.modified;
         reader.enter(position.offset);
         Ok(reader)
     }
@@ -154,7 +151,7 @@ impl Reader {
             inode: self.key.inode,
             head: self.head,
             offset: self.offset,
-            modified: self.modified,
+            modified: self.last.modified,
         }
     }
 
@@ -181,12 +178,6 @@ impl Reader {
         self.last.size.saturating_sub(self.offset)
     }
 
-    /// Only what is modified after this comes after it: its own last change while it has the log's path,
-    /// or that of a copy made of it.
-    pub(super) const fn is_followed_after(&mut self, modified: i64) {
-        self.modified = modified;
-    }
-
     /// When it was last written to, as far as we saw.
     pub(super) const fn last_written(&self) -> i64 {
         self.last.modified
@@ -197,17 +188,23 @@ impl Reader {
         self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
-    /// The first bytes of what is in this file now.
-    pub(super) fn beginning(&self) -> io::Result<Head> {
-        match self.archive {
-            Some(_) => Ok(self.head),
-            None => Head::read(&self.file, Head::MOST as u64),
-        }
+    /// Whether nothing of it was delivered.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.offset == 0
     }
 
-    /// Whether `other` begins with what is in this file.
-    pub(super) fn is_beginning_of(&self, other: &Self) -> io::Result<bool> {
-        Head::read(&self.file, self.last.size)?.matches(&other.file)
+    /// Whether it is unpacked as it is read.
+    pub(super) const fn is_packed(&self) -> bool {
+        self.archive.is_some()
+    }
+
+    /// Whether it was emptied in place since it was looked at, perhaps written anew.
+    pub(super) fn is_emptied(&self) -> io::Result<bool> {
+        if self.is_packed() {
+            return Ok(false);
+        }
+        let size = self.file.metadata()?.len();
+        Ok(self.offset == 0 && size < self.last.size || !self.head.matches(&self.file)?)
     }
 
     /// Begins anew, after the file was emptied.
@@ -242,7 +239,7 @@ impl Reader {
         // After reading: were it before, another file's bytes could still come through.
         let emptied = self.offset == 0 && look.size < self.last.size;
         if emptied || !self.head.matches(&self.file)? {
-            return Ok(Step::Replaced(self.undelivered()));
+            return Ok(Step::Replaced);
         }
         if look.size < from + lead {
             return Ok(self.shorten(look));
@@ -397,4 +394,20 @@ pub(in super::super) fn line_start_before(file: &File, end: u64) -> io::Result<u
         to = from;
     }
     Ok(if to == 0 { 0 } else { end })
+}
+
+/// The first bytes of a file.
+pub(super) fn first(file: &File, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; most];
+    let mut filled = 0;
+    while filled < most {
+        match file.read_at(&mut bytes[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
 }

@@ -1,13 +1,13 @@
 //! Finding a stored position on the disk again, whatever happened to the files meanwhile.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::time::Instant;
 
-use super::archive;
-use super::reader::{FileKey, Reader, modified};
-use super::rotation::there;
-use super::siblings::{SECOND, Sibling, open, siblings};
+use super::reader::{FileKey, Reader};
+use super::rotation::Torn;
+use super::siblings::{open, settled};
 use super::{FilePosition, Report, State, Tail};
 
 impl Tail {
@@ -17,11 +17,13 @@ impl Tail {
         match self.find(&stored, now) {
             Ok(true) => true,
             Ok(false) => {
+                self.readers.clear();
                 self.stored = Some(stored);
                 self.enter(State::Waiting);
                 false
             }
             Err(error) => {
+                self.readers.clear();
                 self.stored = Some(stored);
                 self.enter(match error.kind() {
                     io::ErrorKind::NotFound => State::Waiting,
@@ -35,118 +37,95 @@ impl Tail {
     /// Opens what `stored` names. False where nothing of it is there, nor anything at the path: the
     /// filesystem may not be mounted yet.
     fn find(&mut self, stored: &[FilePosition], now: Instant) -> io::Result<bool> {
-        let mut candidates = match siblings(&self.path) {
-            // The log may be readable where its directory isn't.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
-            siblings => siblings?,
-        };
         let here = match open(&self.path) {
-            Ok(file) => {
-                let metadata = file.metadata()?;
-                Some(Sibling {
-                    path: self.path.clone(),
-                    key: FileKey::of(&metadata),
-                    size: metadata.len(),
-                    modified: modified(&metadata),
-                    rotated: false,
-                    packed: false,
-                })
-            }
+            Ok(file) => Some((FileKey::of(&file.metadata()?), file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        candidates.extend(here.clone());
-        let mut readers = VecDeque::new();
-        let mut reports = Vec::new();
-        for (at, position) in stored.iter().enumerate() {
-            let same = |file: &&Sibling| !file.packed && file.key == FileKey::at(position);
-            if let Some(file) = candidates.iter().find(same)
-                && let Some(file) = there(file.open())?
-                && position.head.matches(&file)?
-            {
-                readers.push_back(Reader::resume(file, position, now)?);
+        self.readers = self.same_files(stored, here.as_ref(), now)?;
+        let missing: Vec<_> = stored
+            .iter()
+            .enumerate()
+            .filter(|(_, position)| !self.reads(FileKey::at(position)))
+            .collect();
+        let mut torn: Vec<_> = missing.iter().map(|(_, position)| Torn::new(**position)).collect();
+        let current = here.as_ref().map(|(key, _)| *key);
+        let gathered = self.gather(&mut torn, current, now);
+        let anything = here.is_some()
+            || !self.readers.is_empty()
+            || !gathered.new.is_empty()
+            || torn.iter().any(|torn| torn.goes_on.is_some());
+        if !anything {
+            return Ok(false);
+        }
+        let mut copies = Vec::new();
+        for ((at, position), torn) in missing.into_iter().zip(torn) {
+            if let Some(copy) = torn.goes_on {
+                copies.push((at, copy));
                 continue;
             }
-            let copies = candidates.iter().filter(|file| file.rotated || file.packed);
-            let copies = copies.chain(here.iter().filter(|_| position.head.is_full()));
-            if let Some(mut copy) = self.copy(&copies.collect::<Vec<_>>(), position, now) {
-                copy.copy = here.as_ref().is_none_or(|here| here.key != copy.key());
-                readers.push_back(copy);
-                continue;
-            }
-            if position.offset == 0
-                && let Some(packed) = self.packed_unread(&candidates, (at, stored), &readers, now)
+            // An editor wrote it anew.
+            if let Some((key, file)) = &here
+                && position.head.is_full()
+                && !self.reads(*key)
+                && !copies.iter().any(|(_, copy)| copy.key() == *key)
+                && file.metadata()?.len() >= position.offset
+                && position.head.matches(file)?
             {
-                readers.push_back(packed);
+                copies.push((at, Reader::resume(file.try_clone()?, position, now)?));
                 continue;
             }
             // A later file is read only when the earlier ones have nothing more.
             if position.offset > 0 && stored[at + 1..].iter().all(|later| later.offset == 0) {
-                reports.push(match here.as_ref().filter(|here| same(here)) {
-                    Some(_) => Report::Truncated { unread: None },
-                    None => Report::Missing,
+                self.reports.push(match current == Some(FileKey::at(position)) {
+                    true => Report::Truncated { unread: (!gathered.new.is_empty()).then_some(0) },
+                    false => Report::Missing,
                 });
             }
         }
-        let last = stored.last().map_or(i64::MIN, |last| last.modified);
-        let since = self.since.map_or(last, |since| since.max(last));
-        let anything = here.is_some() || candidates.iter().any(|file| file.is_successor(since));
-        if readers.is_empty() && !anything {
-            return Ok(false);
+        // It kept the path, and was emptied before any of it was read: what is new are copies of it.
+        let unread = |last: &Reader| last.is_fresh() && Some(last.key()) == current;
+        if !gathered.new.is_empty() && self.readers.back().is_some_and(unread) {
+            self.reports.push(Report::Truncated { unread: Some(0) });
         }
-        self.since = Some(since);
-        self.readers = readers;
-        self.reports.extend(reports);
-        if let Some(last) = stored.last().filter(|last| last.offset == 0) {
-            self.emptied_before_read(last, now);
+        let place = |key: FileKey| stored.iter().position(|position| FileKey::at(position) == key);
+        for (at, copy) in copies {
+            let after = |reader: &Reader| place(reader.key()).is_some_and(|place| place > at);
+            let before = self.readers.iter().position(after).unwrap_or(self.readers.len());
+            self.readers.insert(before, copy);
         }
+        self.insert(gathered, current);
         Ok(true)
     }
 
-    /// A file of which nothing had been read, packed since: told by when it was last written to, which is
-    /// before the next one was. (Of the last one that isn't known; what was written later succeeds it.)
-    fn packed_unread(
+    /// The very files of these positions, opened there, as far as they are there.
+    fn same_files(
         &self,
-        candidates: &[Sibling],
-        (at, stored): (usize, &[FilePosition]),
-        readers: &VecDeque<Reader>,
+        stored: &[FilePosition],
+        here: Option<&(FileKey, File)>,
         now: Instant,
-    ) -> Option<Reader> {
-        let is_anothers = |file: &Sibling| {
-            readers.iter().any(|reader| reader.key() == file.key)
-                || stored.iter().filter(|other| other.offset > 0).any(|other| {
-                    let begins = |opened| archive::begins_with(other.head, &opened);
-                    file.open().and_then(begins).unwrap_or(false)
-                })
+    ) -> io::Result<VecDeque<Reader>> {
+        let siblings = match settled(&self.path) {
+            // The log may be readable where its directory isn't.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
+            siblings => siblings?,
         };
-        let from = stored[at].modified;
-        let next = stored.get(at + 1).map(|next| next.modified);
-        let fits = |file: &&Sibling| {
-            file.modified.div_euclid(SECOND) == from.div_euclid(SECOND)
-                || next.is_some_and(|next| (from..next).contains(&file.modified))
-        };
-        // Oldest first.
-        candidates
-            .iter()
-            .filter(|file| file.packed && file.size > 0)
-            .filter(fits)
-            .filter(|file| !is_anothers(file))
-            .find_map(|file| self.successor(file, now).ok().flatten())
-    }
-
-    /// Of a file of which nothing had been read, its own beginning can't tell whether it was emptied
-    /// since; copies beside it that it doesn't begin like can.
-    fn emptied_before_read(&mut self, position: &FilePosition, now: Instant) {
-        let (copies, all) = self.successors(Some(FileKey::at(position)), position.modified, now);
-        let Some(last) = self.readers.back().filter(|last| last.key() == FileKey::at(position))
-        else {
-            return;
-        };
-        let emptied = |copy: &Reader| !copy.is_beginning_of(last).unwrap_or(true);
-        let saved: Vec<_> = copies.into_iter().filter(emptied).collect();
-        if !saved.is_empty() {
-            self.reports.push(Report::Truncated { unread: Some(0) });
+        let mut found = VecDeque::new();
+        for position in stored {
+            let key = FileKey::at(position);
+            let file = match here {
+                Some((current, file)) if *current == key => Some(file.try_clone()?),
+                _ => match siblings.iter().find(|file| !file.packed && file.key == key) {
+                    Some(sibling) => sibling.open_if_there()?,
+                    None => None,
+                },
+            };
+            if let Some(file) = file
+                && position.head.matches(&file)?
+            {
+                found.push_back(Reader::resume(file, position, now)?);
+            }
         }
-        self.insert_copies(self.readers.len() - 1, saved, all);
+        Ok(found)
     }
 }

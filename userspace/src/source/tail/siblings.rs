@@ -13,8 +13,10 @@ use rustix::fs::OFlags;
 use super::super::position::FilePosition;
 use super::reader::{FileKey, modified};
 
+/// How often a folder in which files are renamed is read again.
+const ATTEMPTS: usize = 4;
 /// In nanoseconds.
-pub(super) const SECOND: i64 = 1_000_000_000;
+const SECOND: i64 = 1_000_000_000;
 
 /// A regular file beside the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,16 +32,36 @@ pub(super) struct Sibling {
 }
 
 impl Sibling {
-    /// Whether it had the log's name, and was written to after `since`.
-    pub(super) const fn is_successor(&self, since: i64) -> bool {
-        (self.rotated || self.packed) && self.size > 0 && self.is_written_after(since)
+    /// Whether it had the log's name, and may hold anything.
+    pub(super) const fn had_the_name(&self) -> bool {
+        (self.rotated || self.packed) && self.size > 0
+    }
+
+    /// Whether it was written to after `floor`.
+    pub(super) const fn is_after(&self, floor: i64) -> bool {
+        self.modified > floor || self.is_coarse() && self.modified >= whole_second(floor)
+    }
+
+    /// Whether it has kept this time of a file that it was made of.
+    pub(super) const fn is_of(&self, modified: i64) -> bool {
+        self.modified == modified || self.is_coarse() && self.modified == whole_second(modified)
     }
 
     /// Some packers keep only the second.
-    const fn is_written_after(&self, since: i64) -> bool {
-        let coarse = self.packed && self.modified % SECOND == 0;
-        self.modified > since
-            || coarse && self.modified >= since.saturating_sub(since.rem_euclid(SECOND))
+    const fn is_coarse(&self) -> bool {
+        self.packed && self.modified % SECOND == 0
+    }
+
+    /// Opens it; `None` where that can't be.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where another file has its name by now.
+    pub(super) fn open_if_there(&self) -> io::Result<Option<File>> {
+        match self.open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+            opened => Ok(opened.ok()),
+        }
     }
 
     /// Opens it; `NotFound` where another file has its name by now.
@@ -89,6 +111,25 @@ pub(super) fn siblings(log: &Path) -> io::Result<Vec<Sibling>> {
     found.retain(|file| !file.packed || !plain.contains(&file.path.with_extension("")));
     found.sort_by(|a, b| (a.modified, &b.path).cmp(&(b.modified, &a.path)));
     Ok(found)
+}
+
+/// The same, as they were all at one time: while a folder is read, a file that is renamed may be missed.
+pub(super) fn settled(log: &Path) -> io::Result<Vec<Sibling>> {
+    let mut found = siblings(log)?;
+    for _ in 0..ATTEMPTS {
+        let again = siblings(log)?;
+        let same =
+            |(one, other): (&Sibling, &Sibling)| (one.key, &one.path) == (other.key, &other.path);
+        if found.len() == again.len() && found.iter().zip(&again).all(same) {
+            return Ok(again);
+        }
+        found = again;
+    }
+    Ok(found)
+}
+
+const fn whole_second(time: i64) -> i64 {
+    time.saturating_sub(time.rem_euclid(SECOND))
 }
 
 /// The log, and what rotation made of it, the latest first.
