@@ -164,6 +164,11 @@ pub fn run(plan: &Plan, ravelin: &Path, progress: impl Fn(&str)) -> Result<Outco
     let remains = Remains::of(ledger.path(), &ground.scratch())?;
     let script = desk.script().clone();
     let verdict = Verdict::reach(&script, &deaths, &ground, &remains, &status, settled)?;
+    if !verdict.is_clean() {
+        let evidence = std::env::temp_dir().join(format!("ravelin-torture-{}", plan.seed));
+        ground.keep(&evidence)?;
+        progress(&format!("faults: what is left of it is kept in {}", evidence.display()));
+    }
     Ok(Outcome { script, deaths, verdict, took: begun.elapsed() })
 }
 

@@ -105,6 +105,26 @@ impl Ground {
         Ok(String::from_utf8_lossy(&fs::read(self.dir.join("ravelin.log"))?).into_owned())
     }
 
+    /// Copies logs, database and what was said, for whoever looks why.
+    ///
+    /// # Errors
+    /// Where that can't be written.
+    pub(super) fn keep(&self, to: &Path) -> Result<()> {
+        let _ = fs::remove_dir_all(to);
+        fs::create_dir_all(to)?;
+        let mut copy = Command::new("cp");
+        copy.arg("--archive").args(["logs", "state", "ravelin.log"].map(|it| self.dir.join(it)));
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "story") {
+                copy.arg(path);
+            }
+        }
+        let done = copy.arg(to).status()?;
+        ensure!(done.success(), "cp to {} ended with {done}", to.display());
+        Ok(())
+    }
+
     /// Adds a line to what the daemon said.
     ///
     /// # Errors

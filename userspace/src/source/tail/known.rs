@@ -15,6 +15,8 @@ use crate::event::Timestamp;
 
 /// Files remembered. Those beyond it are told by their time.
 const REMEMBERED: usize = 32;
+/// So far the clock may be set back: a day, in nanoseconds. What is older than that is a backup that somebody put back.
+const SET_BACK: i64 = 86_400 * 1_000_000_000;
 /// The offset in a packed file that was there before we came: past all that is in it.
 pub(super) const WHOLE: u64 = u64::MAX;
 
@@ -70,9 +72,8 @@ impl Known {
                 return;
             }
         };
-        // Those of this very tick are remembered.
         let newest = old.iter().map(|file| file.modified).max();
-        self.floor = Some(newest.map_or(i64::MIN, |newest| newest.saturating_sub(1)));
+        self.floor = Some(newest.map_or(i64::MIN, |newest| newest.saturating_sub(SET_BACK)));
         for file in &old {
             self.remember(as_it_is(file));
         }

@@ -39,7 +39,13 @@ enum Op {
     /// As rotation packs: the file is the same, its time too, only its name and content look different.
     Pack {
         number: usize,
+        /// The packer keeps only the second.
+        coarse: bool,
     },
+    /// What is written from now on has one time, as within a tick of the kernel; or it doesn't.
+    Still(bool),
+    /// The clock is set back.
+    Back,
     Poll,
     Drain,
     Stop {
@@ -57,7 +63,9 @@ fn op() -> impl Strategy<Value = Op> {
         3 => any::<bool>().prop_map(|create| Op::Rotate { create }),
         2 => any::<bool>().prop_map(|copy| Op::CopyTruncate { copy }),
         1 => Just(Op::Delete),
-        2 => (1..=KEPT).prop_map(|number| Op::Pack { number }),
+        2 => (1..=KEPT, any::<bool>()).prop_map(|(number, coarse)| Op::Pack { number, coarse }),
+        1 => any::<bool>().prop_map(Op::Still),
+        1 => Just(Op::Back),
         4 => Just(Op::Poll),
         4 => Just(Op::Drain),
         2 => any::<bool>().prop_map(|commit| Op::Stop { commit }),
@@ -87,6 +95,7 @@ enum Excuse {
 struct World {
     dir: tempfile::TempDir,
     stamp: SystemTime,
+    still: bool,
     now: Instant,
     /// By inode, as long as something knows the file.
     files: BTreeMap<FileKey, Content>,
@@ -110,6 +119,7 @@ impl World {
         Self {
             dir,
             stamp: SystemTime::now() - Duration::from_secs(100_000),
+            still: false,
             now: Instant::now(),
             files: BTreeMap::new(),
             held: Vec::new(),
@@ -139,7 +149,9 @@ impl World {
     }
 
     fn touch(&mut self, file: &File) {
-        self.stamp += Duration::from_secs(1);
+        if !self.still {
+            self.stamp += Duration::from_millis(700);
+        }
         file.set_modified(self.stamp).unwrap();
     }
 
@@ -281,14 +293,16 @@ impl World {
         self.touch(&file);
     }
 
-    fn pack(&mut self, number: usize) {
+    fn pack(&mut self, number: usize, coarse: bool) {
         let Some(key) = self.key(number).filter(|_| !self.is_packed(number)) else { return };
         let plain = self.path(number);
         let content = fs::read(&plain).unwrap();
         let modified = fs::metadata(&plain).unwrap().modified().unwrap();
         let packed = self.dir.path().join(format!("log.{number}.gz"));
         let file = tests::pack(&packed, &content);
-        file.set_modified(modified).unwrap();
+        let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let whole = SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs());
+        file.set_modified(if coarse { whole } else { modified }).unwrap();
         fs::remove_file(plain).unwrap();
         // Whoever has it open reads the plain one to its end.
         let content = self.files[&key].clone();
@@ -403,7 +417,9 @@ impl World {
             }
             Op::CopyTruncate { copy } => self.copytruncate(copy),
             Op::Delete => self.remove(0),
-            Op::Pack { number } => self.pack(number),
+            Op::Pack { number, coarse } => self.pack(number, coarse),
+            Op::Still(still) => self.still = still,
+            Op::Back => self.stamp -= Duration::from_secs(1_000),
             Op::Poll => drop(self.poll()),
             Op::Drain => {
                 self.drain();
@@ -461,7 +477,7 @@ fn what_is_packed_does_not_hide_what_came_next() {
     let write = || Op::Write { lines: 1, length: 0 };
     let rotate = || Op::Rotate { create: false };
     let stop = Op::Stop { commit: false };
-    let pack = Op::Pack { number: 2 };
+    let pack = Op::Pack { number: 2, coarse: false };
     holds(0, &[write(), Op::Drain, rotate(), stop, write(), Op::WriteOld, rotate(), pack]);
 }
 
