@@ -15,6 +15,7 @@ use crate::control::{
 };
 use crate::event::{BanOrder, Origin, Ports, Target, Timestamp, Ttl};
 use crate::host;
+use crate::metrics::End;
 use crate::store::{Effect, Evidence};
 
 /// What `status` says of a panic.
@@ -127,6 +128,7 @@ impl Pipeline {
         let at = Timestamp::now();
         let (packets, bytes) = removed.map_or((0, 0), |ban| (ban.packets, ban.bytes));
         self.parts.bans.remove(&target);
+        self.tally.ended(End::Lifted);
         self.has_room_again();
         self.parts.engine.forgive(target, at);
         tracing::info!("{}", UnbanLine { target, by, packets, bytes });
@@ -188,7 +190,7 @@ impl Pipeline {
         Ok(Response::Panic { off: !end })
     }
 
-    fn status(&mut self) -> Result<Status, String> {
+    pub(super) fn status(&mut self) -> Result<Status, String> {
         let packets = match self.parts.enforcement.kernel() {
             Some(blocklist) => {
                 let counters = blocklist.counters().map_err(|error| error.to_string())?;
