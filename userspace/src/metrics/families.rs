@@ -381,4 +381,43 @@ pub(super) mod tests {
         documented.sort_unstable();
         assert_eq!(documented, CODES);
     }
+
+    /// Names that look like metrics of ours.
+    fn named(text: &str) -> std::collections::BTreeSet<&str> {
+        text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_')
+            .filter(|word| {
+                let rest = word.strip_prefix("ravelin_").or(word.strip_prefix("process_"));
+                rest.is_some_and(|rest| !rest.is_empty())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn dashboard_alerts_and_documentation_name_what_is_told() {
+        let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let read = |file: &str| std::fs::read_to_string(docs.join(file)).unwrap();
+        let told: std::collections::BTreeSet<&str> = NAMES.iter().copied().collect();
+        for file in ["grafana/ravelin-dashboard.json", "grafana/ravelin-alerts.yaml", "metrics.md"] {
+            let text = read(file);
+            let unknown: Vec<_> = named(&text).difference(&told).copied().collect();
+            assert!(unknown.is_empty(), "{file} names {unknown:?}, which nobody tells");
+        }
+        let text = read("metrics.md");
+        let documented = named(&text);
+        for name in NAMES {
+            assert!(documented.contains(name), "docs/metrics.md doesn't have {name}");
+        }
+        // The codes that alerts ask for are codes that there are.
+        let alerts = read("grafana/ravelin-alerts.yaml");
+        let asked: Vec<&str> = alerts
+            .split("code=")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').nth(1))
+            .flat_map(|codes| codes.split('|'))
+            .collect();
+        assert!(asked.len() >= 8, "{asked:?}");
+        for code in asked {
+            assert!(CODES.contains(&code), "{code}");
+        }
+    }
 }
