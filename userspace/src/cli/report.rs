@@ -31,7 +31,7 @@ use crate::rules::Packs;
 use crate::store::{HistoryFilter, HistoryKind, Reader};
 
 /// Offenders whose log lines are shown.
-const QUOTED: usize = 20;
+const QUOTED: usize = 25;
 /// Lines of each.
 const LINES: usize = 4;
 

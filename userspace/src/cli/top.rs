@@ -43,6 +43,26 @@ enum Event {
     Told(Told),
     /// The keyboard is gone, or a signal came.
     End,
+    /// A thread has panicked, and said why.
+    Broken,
+}
+
+/// Why nothing is drawn any more.
+enum Over {
+    Left,
+    Broken,
+}
+
+/// Sees to it that nobody looks at a picture whose thread is dead.
+struct Alarm(Sender<Event>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // Fails only where nobody draws any more.
+            self.0.send(Event::Broken).ok();
+        }
+    }
 }
 
 pub(super) fn run(config: Option<&Path>, args: &Top, look: Look) -> anyhow::Result<Done> {
@@ -57,9 +77,9 @@ pub(super) fn run(config: Option<&Path>, args: &Top, look: Look) -> anyhow::Resu
     watch_signals(sender.clone())?;
     let screen = Screen::new(config.ban.ttl);
     let feed = Feed::spawn(config, args.every, {
-        let sender = sender.clone();
+        let alarm = Alarm(sender.clone());
         // The receiver goes when the program does.
-        move |told| sender.send(Event::Told(told)).is_ok()
+        move |told| alarm.0.send(Event::Told(told)).is_ok()
     })
     .context("no thread to ask the daemon from")?;
     // It also sees to it that a panic gives the terminal back before it is told.
@@ -69,8 +89,12 @@ pub(super) fn run(config: Option<&Path>, args: &Top, look: Look) -> anyhow::Resu
         .spawn(move || read_keys(&sender))
         .context("no thread for the keyboard")
         .and_then(|_| watch(terminal, screen, &events, &feed, Palette::of(look)));
+    if let Ok(Over::Broken) = ended {
+        // The panic has given the terminal back; a second time would write over what it said.
+        bail!("a part of it failed; please report what was said before");
+    }
     ratatui::try_restore().context("the terminal can't be given back: `reset` mends it")?;
-    ended.map(|()| Done::Well)
+    ended.map(|_left| Done::Well)
 }
 
 /// Draws whenever something has changed, until somebody wants to leave.
@@ -80,7 +104,7 @@ fn watch(
     events: &Receiver<Event>,
     feed: &Feed,
     palette: Palette,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Over> {
     loop {
         screen.now = Timestamp::now();
         terminal.draw(|frame| draw::draw(frame, &mut screen, palette))?;
@@ -88,18 +112,19 @@ fn watch(
         let first = match events.recv_timeout(CLOCK) {
             Ok(first) => Some(first),
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => return Ok(Over::Left),
         };
         for event in first.into_iter().chain(events.try_iter()) {
             match event {
                 Event::Key(key) => match keys::press(&mut screen, key) {
                     Wish::Nothing => {}
-                    Wish::Leave => return Ok(()),
+                    Wish::Leave => return Ok(Over::Left),
                     Wish::Do(job) => feed.ask(job),
                 },
                 Event::Resized => terminal.autoresize()?,
                 Event::Told(told) => screen.take(told),
-                Event::End => return Ok(()),
+                Event::End => return Ok(Over::Left),
+                Event::Broken => return Ok(Over::Broken),
             }
         }
     }

@@ -397,7 +397,8 @@ pub(super) mod tests {
         let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
         let read = |file: &str| std::fs::read_to_string(docs.join(file)).unwrap();
         let told: std::collections::BTreeSet<&str> = NAMES.iter().copied().collect();
-        for file in ["grafana/ravelin-dashboard.json", "grafana/ravelin-alerts.yaml", "metrics.md"] {
+        for file in ["grafana/ravelin-dashboard.json", "grafana/ravelin-alerts.yaml", "metrics.md"]
+        {
             let text = read(file);
             let unknown: Vec<_> = named(&text).difference(&told).copied().collect();
             assert!(unknown.is_empty(), "{file} names {unknown:?}, which nobody tells");

@@ -10,7 +10,7 @@ use crate::rules::Packs;
 use crate::store::MadeMail;
 
 /// Rows of each table; the rest is told as a number.
-const OFFENDERS: usize = 50;
+const OFFENDERS: usize = 25;
 const NETWORKS: usize = 15;
 const RULES: usize = 30;
 const STANDING: usize = 100;
@@ -91,7 +91,7 @@ fn head(html: &mut Html, ledger: &Ledger, around: &Surroundings) {
     let stands = around.standing.as_ref().map_or(0, |bans| bans.len() as u64);
     for (what, text) in [
         ("alerts", table::grouped(ledger.alerts())),
-        ("came", table::grouped(offenders.len() as u64)),
+        ("addresses", table::grouped(offenders.len() as u64)),
         ("bans", table::grouped(ledger.bans())),
         ("packets dropped", table::grouped(ledger.packets())),
         ("dropped", table::bytes(ledger.bytes)),
@@ -184,15 +184,17 @@ fn offenders(html: &mut Html, ledger: &Ledger, around: &Surroundings) {
         html.markup("<tr><td class=\"t\">")
             .text(&target.to_string())
             .markup("</td><td class=\"s\">");
+        let quote = around.quotes.iter().find(|(quoted, _)| quoted == target);
+        let quote = quote.map_or(&[][..], |(_, lines)| lines.as_slice());
+        html.markup(if quote.is_empty() { "" } else { "<details><summary>" });
         level(html, *worst);
         html.markup(" ").text(reason);
         if let Some(rule) = rule {
             html.markup(" <small>").text(&rule.to_string()).markup("</small>");
         }
-        let quote = around.quotes.iter().find(|(quoted, _)| quoted == target);
-        if let Some((_, lines)) = quote.filter(|(_, lines)| !lines.is_empty()) {
-            html.markup("<details><summary>evidence</summary><pre>");
-            for line in lines {
+        if !quote.is_empty() {
+            html.markup("</summary><pre>");
+            for line in quote {
                 html.text(line).markup("\n");
             }
             html.markup("</pre></details>");

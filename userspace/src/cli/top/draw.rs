@@ -19,6 +19,9 @@ use crate::mail::visible;
 /// Smaller than that nothing can be told.
 const SMALLEST: (u16, u16) = (50, 12);
 
+/// Lines that what became of a job may take.
+const NEWS: usize = 3;
+
 /// Colours, or none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Palette {
@@ -56,7 +59,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, top: &mut Top, palette: Palette) {
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
         return;
     }
-    let says = footer(top, palette);
+    let says = footer(top, palette, area.width);
     let [body, said] = Layout::vertical([
         Constraint::Fill(1),
         Constraint::Length(u16::try_from(says.lines.len()).unwrap_or(1)),
@@ -64,14 +67,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, top: &mut Top, palette: Palette) {
     .areas(area);
     match &mut top.mode {
         Mode::Reading { target, lines, from } => {
-            let title = format!(" {target} ");
-            let text: Vec<Line<'_>> = lines.iter().map(|line| Line::from(line.as_str())).collect();
-            let block = Block::new()
-                .borders(Borders::TOP)
-                .title(Span::styled(title, palette.tone(Tone::Strong)));
-            let text =
-                Paragraph::new(text).wrap(Wrap { trim: false }).scroll((*from, 0)).block(block);
-            frame.render_widget(text, body);
+            let title = Span::styled(format!(" {target} "), palette.tone(Tone::Strong));
+            let block = Block::new().borders(Borders::TOP).title(title);
+            let room = block.inner(body);
+            let lines: Vec<String> =
+                lines.iter().flat_map(|line| wrapped(line, room.width, 2)).collect();
+            let last = lines.len().saturating_sub(room.height.into());
+            *from = (*from).min(u16::try_from(last).unwrap_or(u16::MAX));
+            let shown = lines.into_iter().skip((*from).into()).map(Line::from).collect::<Vec<_>>();
+            frame.render_widget(Paragraph::new(shown).block(block), body);
         }
         _ => panes::draw(frame, top, palette, body),
     }
@@ -92,18 +96,20 @@ struct Footer<'f> {
     cursor: Option<usize>,
 }
 
-fn footer<'f>(top: &Top, palette: Palette) -> Footer<'f> {
+fn footer<'f>(top: &Top, palette: Palette, width: u16) -> Footer<'f> {
     let strong = palette.tone(Tone::Strong);
     let mut lines = Vec::new();
     let mut cursor = None;
     let keys: &[(&str, &str)] = match &top.mode {
         Mode::Looking | Mode::Help => {
             match top.news() {
-                Some(Ok(news)) => {
-                    lines.push(Line::styled(visible(news, 200), palette.tone(Tone::Good)));
-                }
-                Some(Err(news)) => {
-                    lines.push(Line::styled(visible(news, 200), palette.tone(Tone::Bad)));
+                Some(news) => {
+                    let (text, tone) = match news {
+                        Ok(news) => (news, Tone::Good),
+                        Err(news) => (news, Tone::Bad),
+                    };
+                    let text = wrapped(&visible(text, 400), width, 0).into_iter().take(NEWS);
+                    lines.extend(text.map(|line| Line::styled(line, palette.tone(tone))));
                 }
                 None if top.busy => lines.push(Line::styled("...", palette.tone(Tone::Faint))),
                 None => {}
@@ -162,6 +168,17 @@ fn footer<'f>(top: &Top, palette: Palette) -> Footer<'f> {
     }
     lines.push(Line::from(help));
     Footer { lines, cursor }
+}
+
+/// A line as lines of that width; but for the first they begin so much deeper.
+fn wrapped(line: &str, width: u16, deeper: usize) -> Vec<String> {
+    let text = line.trim_start();
+    let begin = line.len() - text.len();
+    let mut out = " ".repeat(begin).into_bytes();
+    let look = Look { colour: false, width: Some(usize::from(width).max(20)) };
+    // A Vec takes all that is written.
+    look.wrap(&mut out, text, begin, begin + deeper).ok();
+    String::from_utf8_lossy(&out).lines().map(str::to_owned).collect()
 }
 
 fn help(frame: &mut Frame<'_>, area: Rect, palette: Palette) {

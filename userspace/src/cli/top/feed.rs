@@ -54,13 +54,21 @@ pub(super) struct View {
     /// When that was.
     pub(super) at: Instant,
     /// The daemon's word; or why there is none.
-    pub(super) status: Result<Status, String>,
+    pub(super) status: Result<Status, Unheard>,
     /// Packets, also from the pinned maps.
     pub(super) packets: Option<PacketStatus>,
     /// The bans, when they were read anew.
     pub(super) bans: Option<Result<Vec<ListedBan>, String>>,
     /// The latest, newest first.
     pub(super) alerts: Result<Vec<HistoryEntry>, String>,
+}
+
+/// Why the daemon says nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Unheard {
+    /// There is none, as far as can be told.
+    pub(super) gone: bool,
+    pub(super) why: String,
 }
 
 /// The thread's other end.
@@ -124,8 +132,14 @@ impl Thread {
     fn look(&mut self) -> View {
         let status = match control::request(&self.config.run_dir, &Request::Status) {
             Ok(Response::Status(status)) => Ok(*status),
-            Ok(other) => Err(format!("the daemon answers {other:?}: restart it after an upgrade")),
-            Err(error) => Err(error.to_string()),
+            Ok(other) => Err(Unheard {
+                gone: false,
+                why: format!("the daemon answers {other:?}: restart it after an upgrade"),
+            }),
+            Err(error) => Err(Unheard {
+                gone: matches!(error, ClientError::NotRunning { .. }),
+                why: error.to_string(),
+            }),
         };
         let packets = match &status {
             Ok(status) => Some(status.packets),

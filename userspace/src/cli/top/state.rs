@@ -99,8 +99,9 @@ pub(super) struct Top {
     pub(super) order: Order,
     pub(super) filter: String,
     pub(super) mode: Mode,
-    /// The chosen ban, wherever it is listed now.
+    /// The chosen ban, wherever it is listed now; until somebody chooses it is the first one.
     pub(super) chosen: Option<Target>,
+    has_chosen: bool,
     pub(super) alert: usize,
     news: Option<(Instant, Result<String, String>)>,
     /// How long a ban lasts unless more is said.
@@ -128,6 +129,7 @@ impl Top {
             filter: String::new(),
             mode: Mode::Looking,
             chosen: None,
+            has_chosen: false,
             alert: 0,
             news: None,
             usual,
@@ -215,7 +217,9 @@ impl Top {
             }),
         }
         // One that is gone leaves its place to the next.
-        if self.chosen_row().is_none() {
+        if !self.has_chosen {
+            self.chosen = self.rows.first().map(|row| row.ban.target);
+        } else if self.chosen_row().is_none() {
             let last = self.rows.len().saturating_sub(1);
             self.chosen = self.rows.get(place.min(last)).map(|row| row.ban.target);
         }
@@ -254,6 +258,7 @@ impl Top {
             |place: usize, len: usize| place.saturating_add_signed(by).min(len.saturating_sub(1));
         match self.focus {
             Focus::Bans => {
+                self.has_chosen = true;
                 let place = moved(self.place(), self.rows.len());
                 self.chosen = self.rows.get(place).map(|row| row.ban.target);
             }

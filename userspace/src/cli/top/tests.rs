@@ -7,7 +7,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::{Color, Modifier};
 
 use super::draw::{self, Palette};
-use super::feed::{Job, Told, View};
+use super::feed::{Job, Told, Unheard, View};
 use super::keys::{self, Wish};
 use super::state::{Mode, Top};
 use crate::cli::look::Look;
@@ -151,6 +151,10 @@ fn type_in(top: &mut Top, text: &str) {
     }
 }
 
+fn unheard(gone: bool) -> Unheard {
+    Unheard { gone, why: "no daemon answers at /run/ravelin/ravelin.sock".to_owned() }
+}
+
 fn target(text: &str) -> Target {
     text.parse().unwrap()
 }
@@ -181,7 +185,7 @@ fn it_is_drawn_in_any_size() {
         for mode in ["", "b", "u", "/", "?"] {
             type_in(&mut top, mode);
             let text = text(&mut top, width, height);
-            let awaited = if mode == "?" { "Before anything is done" } else { "198.51.100.7/32" };
+            let awaited = if mode == "?" { "choose; PgUp" } else { "198.51.100.7/32" };
             assert_eq!(text.contains(awaited), !small, "{width}x{height} {mode}\n{text}");
             press(&mut top, KeyCode::Esc);
         }
@@ -267,8 +271,7 @@ fn filter_and_order() {
 fn without_a_daemon_it_says_so_and_shows_the_kernels_bans() {
     let mut top = looking();
     let dead = View {
-        status: Err("no daemon answers at /run/ravelin/ravelin.sock: start it with `ravelin run`"
-            .to_owned()),
+        status: Err(unheard(true)),
         alerts: Err("no database".to_owned()),
         ..view(Instant::now(), 9_200, bans(9_200))
     };
@@ -276,20 +279,22 @@ fn without_a_daemon_it_says_so_and_shows_the_kernels_bans() {
     let shown = text(&mut top, 80, 24);
     for said in [
         "NO DAEMON",
-        "! no daemon: no daemon answers at",
+        "! no daemon: nothing new is banned",
+        "! why: no daemon answers at",
         "lapse by themselves",
         "198.51.100.7/32",
         "no database",
-        "no daemon reads them",
+        "no daemon tells",
     ] {
         assert!(shown.contains(said), "{said}\n{shown}");
     }
     let nothing = View {
-        status: Err("no daemon answers".to_owned()),
+        status: Err(unheard(false)),
         packets: None,
         bans: Some(Err("nothing is pinned under /sys/fs/bpf/ravelin".to_owned())),
         ..view(Instant::now(), 0, Vec::new())
     };
     top.take(Told::View(Box::new(nothing)));
-    assert!(text(&mut top, 80, 24).contains("nothing is pinned"));
+    let shown = text(&mut top, 80, 24);
+    assert!(shown.contains("nothing is pinned") && shown.contains("NO ANSWER"), "{shown}");
 }

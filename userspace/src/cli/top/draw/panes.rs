@@ -11,6 +11,7 @@ use ratatui::widgets::{
 
 use super::{Palette, STALE, rate, tone_of};
 use crate::cli::look::{Tone, columns, cut, cut_front};
+use crate::cli::top::feed::Unheard;
 use crate::cli::top::state::{Focus, Top, left};
 use crate::cli::{list, table};
 use crate::control::{HealthItem, SourceStatus, Status};
@@ -70,7 +71,10 @@ fn draw_head(frame: &mut Frame<'_>, top: &Top, palette: Palette, area: Rect) {
             let interfaces = interfaces.collect::<Vec<_>>().join(", ");
             spans.push(Span::styled(format!("  {}", cut(&interfaces, 30)), faint));
         }
-        Err(_) => spans.push(Span::styled("NO DAEMON", palette.tone(Tone::Bad))),
+        Err(unheard) => {
+            let said = if unheard.gone { "NO DAEMON" } else { "NO ANSWER" };
+            spans.push(Span::styled(said, palette.tone(Tone::Bad)));
+        }
     }
     let age = view.at.elapsed();
     let clock = if age > STALE {
@@ -120,14 +124,14 @@ fn draw_packets(frame: &mut Frame<'_>, top: &Top, palette: Palette, area: Rect) 
 fn findings(top: &Top) -> Vec<(String, String)> {
     match top.view.as_ref().map(|view| &view.status) {
         None => Vec::new(),
-        Some(Err(why)) => vec![
-            ("no daemon".to_owned(), why.clone()),
+        Some(Err(Unheard { gone: true, why })) => vec![
             (
-                "so".to_owned(),
-                "the bans below are the kernel's own: they hold, and lapse by themselves"
-                    .to_owned(),
+                "no daemon".to_owned(),
+                "nothing new is banned; these bans hold, and lapse by themselves".to_owned(),
             ),
+            ("why".to_owned(), why.clone()),
         ],
+        Some(Err(Unheard { gone: false, why })) => vec![("no answer".to_owned(), why.clone())],
         Some(Ok(Status { health, .. })) => {
             let one = |item: &HealthItem| (item.code.clone(), item.remedy.clone());
             let mut findings: Vec<_> = health.iter().map(one).collect();
@@ -281,7 +285,7 @@ fn draw_sources(frame: &mut Frame<'_>, top: &Top, palette: Palette, area: Rect) 
     let status = match top.view.as_ref().map(|view| &view.status) {
         Some(Ok(status)) => status,
         other => {
-            let text = if other.is_some() { "Unknown: no daemon reads them." } else { "" };
+            let text = if other.is_some() { "Unknown: no daemon tells." } else { "" };
             let block = pane(" Sources ".to_owned(), false, palette);
             frame.render_widget(Paragraph::new(text).block(block), area);
             return;
