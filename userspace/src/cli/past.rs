@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::look::{Look, Tone, columns};
+use super::table;
 use crate::control::ListedPorts;
 use crate::event::{Target, Timestamp};
 use crate::mail::visible;
@@ -103,7 +104,8 @@ fn facts(entry: &HistoryEntry) -> Vec<String> {
             None => "until lifted".to_owned(),
         }),
         HistoryKind::Unban | HistoryKind::Lapse => {
-            facts.push(format!("{} packets dropped", entry.packets.unwrap_or(0)));
+            let packets = table::grouped(entry.packets.unwrap_or(0));
+            facts.push(format!("{packets} packets dropped"));
         }
         HistoryKind::Alert => {}
     }

@@ -23,6 +23,7 @@ use self::ledger::{Ledger, Span};
 use self::page::Surroundings;
 use super::args::Report;
 use super::{Done, list, setup};
+use crate::blocklist::BlocklistError;
 use crate::config::Config;
 use crate::control::{ListedBan, Request, Response};
 use crate::daemon;
@@ -76,12 +77,20 @@ const fn span_name(args: &Report) -> &'static str {
     }
 }
 
-/// The bans that stand, with what they count at this moment; or why that can't be told.
+/// The bans that stand, with what they count at this moment; or why that can't be told. A daemon that has a million of
+/// them has better things to do than to tell them, so it is asked only by those who may not look into the kernel.
 fn standing(config: &Config) -> Result<Vec<ListedBan>, String> {
+    let error = match list::without_daemon(config) {
+        Ok(bans) => return Ok(bans),
+        Err(error) => error,
+    };
     match setup::ask(config, &Request::List { most: None }) {
         Ok(Some(Response::List { bans })) => Ok(bans),
         Ok(Some(other)) => Err(setup::unexpected("list", &other).to_string()),
-        Ok(None) => list::without_daemon(config).map_err(|error| format!("{error:#}")),
+        Ok(None) => match error.downcast_ref() {
+            Some(BlocklistError::NothingPinned { .. }) => Ok(Vec::new()),
+            _ => Err(format!("{error:#}")),
+        },
         Err(error) => Err(format!("{error:#}")),
     }
 }

@@ -1,27 +1,34 @@
 //! What `top` shows, and what it is asked to do: from the daemon, or from what is pinned and stored where none lives.
 
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::blocklist::Pinned;
+use crate::blocklist::{Clock, Pinned};
 use crate::cli::look::Look;
 use crate::cli::show::Story;
 use crate::cli::{list, unban};
 use crate::config::{Config, Shown};
 use crate::control::{self, ClientError, ListedBan, PacketStatus, Request, Response, Status};
-use crate::event::Target;
+use crate::daemon::listed;
+use crate::event::{Target, Timestamp};
 use crate::host;
 use crate::store::{HistoryEntry, HistoryFilter, HistoryKind, Reader};
 
 /// Bans that are looked at: those that dropped or began last.
 const MOST_BANS: u32 = 2_000;
+/// Of more bans than that the daemon isn't asked: it would make nobody a ban meanwhile.
+const MANY: u64 = 20_000;
+/// Of so many, those that began last.
+const NEWEST: u32 = 500;
 /// Alerts that are shown.
 const ALERTS: u32 = 200;
 /// Entries of an offender's history.
 const STORY: u32 = 200;
-/// Reading bans takes the daemon as long as there are many: at most one part in so many of its time.
+/// Reading bans takes as long as there are many: at most one part in so many of the time.
 const SHARE: u32 = 20;
 
 /// What is to be done.
@@ -147,7 +154,12 @@ impl Thread {
         };
         let bans = (Instant::now() >= self.bans_due).then(|| {
             let began = Instant::now();
-            let bans = self.bans();
+            let many = status.as_ref().is_ok_and(|status| status.bans > MANY);
+            let bans = match many.then(|| self.latest()) {
+                Some(Ok(bans)) => Ok(bans),
+                // Whoever may ask need not be one who may look into the kernel.
+                Some(Err(_)) | None => self.bans(),
+            };
             self.bans_due = Instant::now() + began.elapsed() * SHARE;
             bans
         });
@@ -170,6 +182,33 @@ impl Thread {
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// The bans that dropped or began last, from the pinned maps and the database, while the daemon works on.
+    fn latest(&self) -> anyhow::Result<Vec<ListedBan>> {
+        let reader = Reader::open(&self.config.state_dir)?;
+        let mut entries = Pinned::open(&self.config.bpf_dir)?.entries()?;
+        let filter = HistoryFilter {
+            kind: Some(HistoryKind::Ban),
+            limit: Some(NEWEST),
+            ..HistoryFilter::default()
+        };
+        let newest: HashSet<Target> =
+            reader.history(&filter)?.into_iter().filter_map(|entry| entry.target).collect();
+        let most = usize::try_from(MOST_BANS)?;
+        if most < entries.len() {
+            entries.select_nth_unstable_by_key(most, |ban| {
+                Reverse((newest.contains(&ban.target), ban.last_seen_ns))
+            });
+            entries.truncate(most);
+        }
+        let mut known = HashMap::new();
+        for ban in &entries {
+            if let Some(stored) = reader.ban(ban.target)? {
+                known.insert(ban.target, stored.order);
+            }
+        }
+        Ok(listed(&entries, |target| known.get(&target), &Clock::read(), Timestamp::now()))
     }
 
     fn alerts(&self) -> Result<Vec<HistoryEntry>, String> {

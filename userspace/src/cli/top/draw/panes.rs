@@ -183,7 +183,10 @@ fn draw_bans(frame: &mut Frame<'_>, top: &Top, palette: Palette, area: Rect) {
     let looked = top.focus == Focus::Bans;
     let status = top.view.as_ref().and_then(|view| view.status.as_ref().ok());
     let all = status.map_or(top.rows.len() as u64, |status| status.bans);
-    let mut title = format!(" Bans {} ", table::grouped(all));
+    let mut title = match top.view {
+        Some(_) => format!(" Bans {} ", table::grouped(all)),
+        None => " Bans ".to_owned(),
+    };
     if !top.filter.is_empty() {
         let filter = visible(&top.filter, 20);
         title.push_str(&format!("· {} with “{filter}” ", table::grouped(top.rows.len() as u64)));
@@ -202,7 +205,7 @@ fn draw_bans(frame: &mut Frame<'_>, top: &Top, palette: Palette, area: Rect) {
         return;
     }
     let widest = top.rows.iter().map(|row| columns(&row.ban.target.to_string())).max();
-    let target = u16::try_from(widest.unwrap_or(18).clamp(15, 30)).unwrap_or(18);
+    let target = u16::try_from(widest.unwrap_or(18).clamp(15, 30) + 1).unwrap_or(19);
     let number = |text: String| Cell::from(Line::from(text).alignment(Alignment::Right));
     let rows = top.rows.iter().map(|row| {
         let ban = &row.ban;
