@@ -131,3 +131,65 @@ fn alert_rules_and_dashboard_are_what_prometheus_understands() {
     std::fs::write(&file, queries).unwrap();
     promtool(&["check", "rules", file.to_str().unwrap()], "");
 }
+
+#[test]
+fn alerts_come_with_their_trouble_and_not_without() {
+    let rules =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/grafana/ravelin-alerts.yaml");
+    let rules = rules.canonicalize().unwrap();
+    let host = "job=\"ravelin\",instance=\"web1:9477\"";
+    let finding = |code: &str| format!("ravelin_health_findings{{{host},code=\"{code}\"}}");
+    let off = format!("ravelin_state{{{host},state=\"off\"}}");
+    let degraded = format!("ravelin_state{{{host},state=\"degraded\"}}");
+    let up = format!("up{{{host}}}");
+    let source = format!("ravelin_source_up{{{host},source=\"/var/log/auth.log\"}}");
+    let entries = format!("ravelin_blocklist_entries{{{host},map=\"bans_v4\"}}");
+    let capacity = format!("ravelin_blocklist_capacity{{{host},map=\"bans_v4\"}}");
+    // Each: what is so, and which alert comes of it.
+    let mut cases: Vec<(Vec<(String, &str)>, &str)> = vec![
+        (vec![(up.clone(), "0")], "RavelinDown"),
+        (vec![(degraded, "1")], "RavelinDegraded"),
+        (vec![(off, "1")], "RavelinOff"),
+        (vec![(source, "0")], "RavelinSourceUnreadable"),
+        (vec![(entries.clone(), "900"), (capacity.clone(), "1000")], "RavelinMapNearlyFull"),
+        (vec![(entries, "700"), (capacity, "1000")], ""),
+        (vec![(finding("ban-ineffective"), "0"), (finding("generic-mode"), "1")], ""),
+    ];
+    for (code, alert) in [
+        ("ban-ineffective", "RavelinBanIneffective"),
+        ("source-silent", "RavelinSourceSilent"),
+        ("source-lagging", "RavelinSourceLagging"),
+        ("unrecognised", "RavelinUnrecognised"),
+        ("interface-unprotected", "RavelinInterfaceUnprotected"),
+        ("mail-undelivered", "RavelinMailUndelivered"),
+        ("reload-refused", "RavelinConfigurationInvalid"),
+    ] {
+        cases.push((vec![(finding(code), "1")], alert));
+    }
+    let names: Vec<&str> =
+        cases.iter().map(|(_, alert)| *alert).filter(|it| !it.is_empty()).collect();
+    let mut text = format!("rule_files: [{}]\ntests:\n", rules.display());
+    for (series, alert) in &cases {
+        text.push_str("- interval: 1m\n  input_series:\n");
+        if !series.iter().any(|(name, _)| name.starts_with("up")) {
+            text.push_str(&format!("  - {{series: '{up}', values: '1x60'}}\n"));
+        }
+        for (name, value) in series {
+            text.push_str(&format!("  - {{series: '{name}', values: '{value}x60'}}\n"));
+        }
+        text.push_str("  promql_expr_test:\n");
+        // Of all alerts that fire only their names matter here.
+        let fires = |samples: &str| {
+            format!(
+                "  - {{expr: 'count by (alertname) (ALERTS{{alertstate=\"firing\"}})', eval_time: 30m, exp_samples: [{samples}]}}\n"
+            )
+        };
+        let sample = format!("{{labels: '{{alertname=\"{alert}\"}}', value: 1}}");
+        text.push_str(&fires(if alert.is_empty() { "" } else { &sample }));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tests.yaml");
+    std::fs::write(&file, text).unwrap();
+    promtool(&["test", "rules", file.to_str().unwrap()], "");
+    assert!(names.len() > 10);
+}

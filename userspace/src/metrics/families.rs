@@ -220,7 +220,7 @@ fn labels<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use crate::blocklist::Counters;
     use crate::control::{
@@ -245,7 +245,7 @@ pub(super) mod tests {
     }
 
     /// A daemon of which everything is told.
-    pub(in crate::metrics) fn snapshot() -> Snapshot {
+    fn snapshot() -> Snapshot {
         let mut tally = Tally::new();
         tally.alert(&RuleHead {
             id: 5720,

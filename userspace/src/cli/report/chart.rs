@@ -32,7 +32,7 @@ pub(super) fn draw(
         buckets.iter().map(sum).enumerate().max_by_key(|(_, sum)| *sum).unwrap_or((0, 0));
     html.markup("<figure><figcaption><b>").text(title).markup("</b> <span>").count(all);
     if peak > 0 {
-        html.markup(", most of it ").text(&span.called(at, span.full)).markup(": ").count(peak);
+        html.markup(", peak ").text(&span.called(at, span.full)).markup(": ").count(peak);
     }
     html.markup("</span>");
     if parts.len() > 1 {
