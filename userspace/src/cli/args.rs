@@ -215,7 +215,7 @@ pub(super) struct Report {
     /// The last 30 days
     #[arg(long, group = "span")]
     pub(super) month: bool,
-    /// Write the page there, readable for yourself only [default: standard output]
+    /// Write the page there; a new file is readable for yourself only [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
 }

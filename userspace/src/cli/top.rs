@@ -21,6 +21,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Input, KeyEvent, KeyEventKind};
+use ratatui::crossterm::style::force_color_output;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::draw::Palette;
@@ -82,6 +83,8 @@ pub(super) fn run(config: Option<&Path>, args: &Top, look: Look) -> anyhow::Resu
         move |told| alarm.0.send(Event::Told(told)).is_ok()
     })
     .context("no thread to ask the daemon from")?;
+    // Whether there are colours has been decided; crossterm would ask NO_COLOR once more.
+    force_color_output(look.colour);
     // It also sees to it that a panic gives the terminal back before it is told.
     let terminal = ratatui::try_init().context("the terminal can't be taken over")?;
     let ended = thread::Builder::new()
