@@ -195,6 +195,8 @@ pub struct Blocklist {
     lapses_v6: Lapses<[u8; 8]>,
     lapses_nets: Lapses<Target>,
     exact: usize,
+    /// Those of them that are IPv6.
+    exact_v6: usize,
     /// Exact bans that went since the prefilter was last made anew.
     gone: usize,
     suspended_ns: u64,
@@ -244,6 +246,7 @@ impl Blocklist {
             lapses_v6: Lapses::new(),
             lapses_nets: Lapses::new(),
             exact: 0,
+            exact_v6: 0,
             gone: 0,
             suspended_ns: Clock::read().suspended_ns(),
         };
@@ -289,6 +292,25 @@ impl Blocklist {
     /// How many bans there are, lapsed ones that haven't been swept among them.
     pub fn len(&self) -> usize {
         self.exact + self.nets.len()
+    }
+
+    /// How full the maps are: each one's name, how many bans it holds, and how many it has room for.
+    ///
+    /// # Errors
+    /// Where the kernel doesn't tell a map's size.
+    pub fn rooms(&self) -> Result<[(&'static str, usize, u32); 4], BlocklistError> {
+        let nets_v4 = self.nets.iter().filter(|(net, _)| net.addr().is_ipv4()).count();
+        let held = [
+            (map::BANS_V4, self.exact.saturating_sub(self.exact_v6)),
+            (map::BANS_V6, self.exact_v6),
+            (map::NETS_V4, nets_v4),
+            (map::NETS_V6, self.nets.len().saturating_sub(nets_v4)),
+        ];
+        let mut rooms = [("", 0, 0); 4];
+        for (room, (name, entries)) in rooms.iter_mut().zip(held) {
+            *room = (name, entries, self.maps.max_entries(name)?);
+        }
+        Ok(rooms)
     }
 
     /// Whether there are none.

@@ -12,6 +12,7 @@ mod doctor;
 mod explain;
 mod history;
 mod list;
+mod look;
 mod mail;
 mod object;
 mod panic;
@@ -19,11 +20,13 @@ mod past;
 mod progress;
 mod reload;
 mod replay;
+mod report;
 mod run;
 mod setup;
 mod show;
 mod status;
 mod table;
+mod top;
 mod unban;
 
 use std::io::{self, Write as _};
@@ -32,6 +35,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 use self::args::{Args, Command};
+use self::look::Look;
 
 /// How a command ended.
 enum Done {
@@ -45,19 +49,22 @@ enum Done {
 pub fn main() -> ExitCode {
     let args = Args::parse();
     let config = args.config.as_deref();
+    let look = Look::of_stdout(args.color);
     let done = match &args.command {
         Command::Run(run) => run::run(config, run),
         Command::Check(check) => check::run(config, check),
-        Command::Doctor(doctor) => doctor::run(config, doctor),
+        Command::Doctor(doctor) => doctor::run(config, doctor, look),
         Command::Explain(explain) => explain::run(config, explain),
         Command::Replay(replay) => replay::run(config, replay),
         Command::Ban(ban) => ban::run(config, ban),
         Command::Unban(unban) => unban::run(config, unban),
         Command::Allow(allow) => allow::run(config, allow),
-        Command::List(list) => list::run(config, list),
-        Command::Show(show) => show::run(config, show),
-        Command::History(history) => history::run(config, history),
-        Command::Status(status) => status::run(config, status),
+        Command::List(list) => list::run(config, list, look),
+        Command::Show(show) => show::run(config, show, look),
+        Command::History(history) => history::run(config, history, look),
+        Command::Status(status) => status::run(config, status, look),
+        Command::Top(top) => top::run(config, top, look),
+        Command::Report(report) => report::run(config, report),
         Command::Reload(reload) => reload::run(config, reload),
         Command::Panic(panic) => panic::run(config, panic),
         Command::Mail(mail) => mail::run(config, mail),

@@ -15,6 +15,7 @@ mod tests;
 mod urgency;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -66,6 +67,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// What is kept on disk, and what is rebuilt at a start.
     pub state: StateConfig,
+    /// Where Prometheus metrics are had; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Config {
@@ -101,6 +104,7 @@ impl Default for Config {
             ban: BanConfig::default(),
             mail: MailConfig::default(),
             state: StateConfig::default(),
+            metrics: None,
         }
     }
 }

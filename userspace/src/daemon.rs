@@ -16,6 +16,7 @@ mod habit;
 mod health;
 mod lock;
 mod logline;
+mod measure;
 mod network;
 mod pipeline;
 mod rebuild;
@@ -29,6 +30,7 @@ mod upkeep;
 mod vigilance;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -36,6 +38,7 @@ use std::thread;
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use self::announcer::{Announcer, FromKernel};
 pub use self::desk::{listed, not_banned};
@@ -231,7 +234,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     engine.policy_mut().confirm_sessions(Box::new(|peer, port| {
         host::connections(peer.into(), port).ok().map(|found| !found.is_empty())
     }));
-    let listener_dir = config.run_dir.clone();
+    let (listener_dir, metrics, noted) = (config.run_dir.clone(), config.metrics, health.clone());
     let writer = Writer::spawn(
         store,
         Retention {
@@ -289,6 +292,8 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         drops,
         listener_dir,
         writer,
+        metrics,
+        health: noted,
     }))
 }
 
@@ -363,6 +368,8 @@ struct Live {
     drops: Option<FromKernel>,
     listener_dir: PathBuf,
     writer: Writer,
+    metrics: Option<SocketAddr>,
+    health: Health,
 }
 
 async fn live(live: Live) -> Result<(), DaemonError> {
@@ -376,6 +383,8 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         drops,
         listener_dir,
         writer,
+        metrics,
+        health,
     } = live;
     let system = |what| move |source| DaemonError::System { what, source };
     let Signals { mut terminate, mut interrupt, mut hangup } = signals;
@@ -407,6 +416,7 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         }
     }));
     let announcer = drops.map(|drops| Announcer::spawn(drops, commands.clone()));
+    let measured = metrics.map(|at| tokio::spawn(measure::serve(at, commands.clone(), health)));
     let (stop_courier, stopped) = oneshot::channel::<()>();
     let courier = tokio::spawn(carry(couriers, stopped));
 
@@ -423,6 +433,7 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         drop(engine_ended.await);
     }
     server.abort();
+    measured.inspect(JoinHandle::abort);
     hangups.abort();
     drop(announcer);
     let panicked = engine.join().is_err();

@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 
 pub use self::pack_tests::run_pack_test;
 use crate::config::{Config, MailConfig, Urgency};
-use crate::correlator::{Correlator, Fired, Limits, Missed, Standing, Tally};
+use crate::correlator::{Correlator, Fired, Limits, Missed, Standing, Stats, Tally};
 use crate::event::{BanOrder, Event, Offence, Record, RuleHead, Target, Timestamp, Verdict};
 use crate::policy::{Network, Policy, SuricataProof, Why};
 use crate::rules::{Lists, Packs, Trace};
@@ -310,6 +310,11 @@ impl Engine {
     pub fn forgive(&mut self, target: Target, now: Timestamp) {
         self.policy.lift(target, now);
         self.correlator.forgive(target);
+    }
+
+    /// How much the correlator remembers.
+    pub fn memory_in_use(&self) -> Stats {
+        self.correlator.stats()
     }
 
     /// What the packs know.

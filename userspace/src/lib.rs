@@ -21,6 +21,7 @@ pub mod event;
 pub mod format;
 pub mod host;
 pub mod mail;
+pub mod metrics;
 pub mod policy;
 pub mod rules;
 mod seeded;

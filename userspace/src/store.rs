@@ -18,6 +18,7 @@ mod read;
 mod retention;
 mod salvage;
 mod schema;
+mod span;
 mod stand_in;
 mod writer;
 
@@ -35,6 +36,7 @@ pub use self::read::{HistoryEntry, HistoryFilter, HistoryKind, Offences, Reader,
 pub use self::retention::Retention;
 pub use self::salvage::salvage;
 pub use self::schema::{Opened, VERSION};
+pub use self::span::MadeMail;
 pub use self::writer::{Gone, Handle, Writer, WriterHealth};
 
 /// The database's name in `state_dir`.

@@ -18,7 +18,7 @@ struct Package {
     service: Option<&'static str>,
 }
 
-const LAB: [Package; 10] = [
+const LAB: [Package; 12] = [
     Package { name: "suricata", program: "suricata", service: Some("suricata") },
     Package { name: "nginx", program: "nginx", service: Some("nginx") },
     Package { name: "postfix", program: "postfix", service: Some("postfix") },
@@ -29,6 +29,10 @@ const LAB: [Package; 10] = [
     Package { name: "nmap", program: "nmap", service: None },
     Package { name: "iproute2", program: "ip", service: None },
     Package { name: "iputils-ping", program: "ping", service: None },
+    // For `promtool`, which judges the metrics.
+    Package { name: "prometheus", program: "promtool", service: Some("prometheus") },
+    // A real terminal for `ravelin top`.
+    Package { name: "tmux", program: "tmux", service: None },
 ];
 
 /// What `cargo xtask bench datapath` compares with, and what it needs for that.

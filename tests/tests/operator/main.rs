@@ -10,13 +10,16 @@ mod doctor;
 mod exports;
 mod files;
 mod handover;
+mod metrics;
 mod panic;
 mod past;
 mod ports;
 mod reload;
+mod report;
 mod rules;
 mod sessions;
 mod surroundings;
+mod top;
 mod trust;
 mod vigilance;
 
@@ -67,8 +70,10 @@ fn every_command_has_help_and_says_what_is_wrong_with_its_use() {
         &["object"],
         &["panic"],
         &["reload"],
+        &["report"],
         &["show"],
         &["status"],
+        &["top"],
         &["unban"],
     ] {
         let run = |last: &str| {

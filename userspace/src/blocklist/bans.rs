@@ -161,6 +161,7 @@ impl Blocklist {
             match self.maps.add(target, entry)? {
                 Added::New => {
                     self.exact += 1;
+                    self.exact_v6 += usize::from(target.net().addr().is_ipv6());
                     self.note_lapse(target, expires);
                     return Ok(Inserted::New);
                 }
@@ -195,7 +196,7 @@ impl Blocklist {
         if !self.maps.remove(target)? {
             return Ok(None);
         }
-        self.note_gone();
+        self.note_gone(target);
         Ok(Some(KernelBan::new(target, &last, self.maps.extent(&before))))
     }
 
@@ -281,8 +282,10 @@ impl Blocklist {
         }
     }
 
-    pub(super) const fn note_gone(&mut self) {
+    pub(super) fn note_gone(&mut self, target: Target) {
         self.exact = self.exact.saturating_sub(1);
+        let is_v6 = usize::from(target.net().addr().is_ipv6());
+        self.exact_v6 = self.exact_v6.saturating_sub(is_v6);
         self.gone += 1;
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::maps::Maps;
 use super::pins::Pins;
 use super::place::Place;
-use super::{BlocklistError, KernelBan, PANIC};
+use super::{BlocklistError, Counters, KernelBan, PANIC};
 use crate::event::Target;
 
 /// The pinned maps of a daemon that isn't there.
@@ -42,6 +42,14 @@ impl Pinned {
             bans.push(KernelBan::new(Target::from(net), &entry, extent));
         }
         Ok(bans)
+    }
+
+    /// Packets by what became of them.
+    ///
+    /// # Errors
+    /// Where the map can't be read.
+    pub fn counters(&self) -> Result<Counters, BlocklistError> {
+        self.maps.counters()
     }
 
     /// Lifts a ban; what it counted.

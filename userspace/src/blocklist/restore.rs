@@ -203,6 +203,7 @@ impl Blocklist {
             self.note_lapse(target(*key), self.maps.extent(entry).last());
         }
         self.exact += done;
+        self.exact_v6 += if name == map::BANS_V6 { done } else { 0 };
         restored.added += done;
         batch.keys.clear();
         batch.entries.clear();

@@ -49,7 +49,8 @@ impl Blocklist {
     /// Learns what the exact maps hold, and makes the prefilter anew from it.
     pub(super) fn take_stock_of_exact(&mut self) -> Result<(), BlocklistError> {
         let mut words = vec![0_u64; self.maps.prefilter.words().len()];
-        let (mut exact, lapses_v4, lapses_v6) = (0, &mut self.lapses_v4, &mut self.lapses_v6);
+        let (mut exact, mut exact_v6) = (0, 0);
+        let (lapses_v4, lapses_v6) = (&mut self.lapses_v4, &mut self.lapses_v6);
         lapses_v4.clear();
         lapses_v6.clear();
         self.maps.each_exact(|target, entry| {
@@ -61,6 +62,7 @@ impl Blocklist {
                     Bit::of_v4(key)
                 }
                 Place::V6(key) => {
+                    exact_v6 += 1;
                     lapses_v6.note(key, expires);
                     Bit::of_v6(key)
                 }
@@ -71,6 +73,7 @@ impl Blocklist {
             }
         })?;
         self.exact = exact;
+        self.exact_v6 = exact_v6;
         self.gone = 0;
         // Nobody inserts meanwhile, so no word loses a bit that is needed.
         for (word, fresh) in self.maps.prefilter.words().iter().zip(words) {

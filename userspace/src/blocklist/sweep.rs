@@ -79,7 +79,7 @@ impl Blocklist {
                 // Lapsed long enough that nothing counts in it any more.
                 let removed = self.maps.remove(target)?;
                 if removed {
-                    self.note_gone();
+                    self.note_gone(target);
                 }
                 Ok(removed.then_some(ban))
             }

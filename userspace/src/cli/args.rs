@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::look::Colour;
 use crate::event::{Ports, Target};
 use crate::format::Selection;
 
@@ -21,6 +22,9 @@ pub(super) struct Args {
         help = "Configuration [default: /etc/ravelin/ravelin.yaml]"
     )]
     pub(super) config: Option<PathBuf>,
+    /// Whether output for people is coloured; NO_COLOR in the environment turns it off
+    #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t)]
+    pub(super) color: Colour,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -51,6 +55,10 @@ pub(super) enum Command {
     History(History),
     /// Say whether this host is protected as configured (exit code 1 unless it is)
     Status(Status),
+    /// Watch bans, packets, sources and alerts live, and ban, unban and allow by key
+    Top(Top),
+    /// Write a page about a day, a week or a month: who came, by what, what was dropped
+    Report(Report),
     /// Take over a changed configuration, packs and allow list, without losing state
     Reload(Reload),
     /// Pass everything at once, until `ravelin panic --end`
@@ -187,6 +195,29 @@ pub(super) struct Status {
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Top {
+    /// Look so often, such as 1s or 5s
+    #[arg(long, value_name = "T", default_value = "1s", value_parser = crate::config::parse_duration)]
+    pub(super) every: std::time::Duration,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Report {
+    /// The last 24 hours (unless another span is asked for)
+    #[arg(long, group = "span")]
+    pub(super) day: bool,
+    /// The last 7 days
+    #[arg(long, group = "span")]
+    pub(super) week: bool,
+    /// The last 30 days
+    #[arg(long, group = "span")]
+    pub(super) month: bool,
+    /// Write the page there; a new file is readable for yourself only [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Parser)]

@@ -1,10 +1,11 @@
 //! `ravelin doctor`: what keeps this host from being protected, and the command that mends it.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::Done;
 use super::args::Doctor;
+use super::look::Look;
 use crate::doctor::{self, Finding, Report, Severity};
 
 /// Columns that are always there.
@@ -12,15 +13,14 @@ const WIDTH: usize = 80;
 /// Before the text of a finding.
 const INDENT: usize = 8;
 
-pub(super) fn run(config: Option<&Path>, args: &Doctor) -> anyhow::Result<Done> {
+pub(super) fn run(config: Option<&Path>, args: &Doctor, look: Look) -> anyhow::Result<Done> {
     let report = doctor::examine(config);
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {
-        let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        print(&mut out, &report, args.all, colour)?;
+        print(&mut out, &report, args.all, look.colour)?;
     }
     let bearable = if args.strict { Severity::Unseen } else { Severity::Warning };
     Ok(if report.worst <= bearable { Done::Well } else { Done::Wrong })

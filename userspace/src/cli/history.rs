@@ -4,11 +4,12 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
 use super::args::{History, Since};
+use super::look::Look;
 use super::{Done, past, setup};
 use crate::event::Timestamp;
 use crate::store::{HistoryFilter, Reader};
 
-pub(super) fn run(config: Option<&Path>, args: &History) -> anyhow::Result<Done> {
+pub(super) fn run(config: Option<&Path>, args: &History, look: Look) -> anyhow::Result<Done> {
     let config = setup::standing_config(config)?;
     let since = args.since.map(|since| match since {
         Since::Ago(age) => Timestamp::now().saturating_sub(age),
@@ -25,7 +26,7 @@ pub(super) fn run(config: Option<&Path>, args: &History) -> anyhow::Result<Done>
         writeln!(out)?;
     } else {
         for entry in &entries {
-            past::write(&mut out, entry, true)?;
+            past::write(&mut out, entry, true, look)?;
         }
         if entries.is_empty() {
             writeln!(out, "Nothing has happened{}.", if since.is_some() { " since" } else { "" })?;

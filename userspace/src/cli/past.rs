@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::look::{Look, Tone, columns};
+use super::table;
 use crate::control::ListedPorts;
 use crate::event::{Target, Timestamp};
 use crate::mail::visible;
@@ -53,48 +55,107 @@ impl From<HistoryEntry> for Entry {
     }
 }
 
-/// One line of words; `named`: with the target.
-pub(super) fn write(out: &mut impl Write, entry: &HistoryEntry, named: bool) -> io::Result<()> {
-    write!(out, "{}  {:<5}", seconds(entry.at), entry.kind.as_str())?;
+/// One line of words, or as many as the terminal makes of it; `named`: with the target.
+pub(super) fn write(
+    out: &mut impl Write,
+    entry: &HistoryEntry,
+    named: bool,
+    look: Look,
+) -> io::Result<()> {
+    let time = seconds(entry.at);
+    let kind = entry.kind.as_str();
+    let tone = match entry.kind {
+        HistoryKind::Ban | HistoryKind::Late => Some(Tone::Bad),
+        HistoryKind::Alert => entry.level.and_then(Tone::of_level),
+        HistoryKind::Unban | HistoryKind::Lapse => Some(Tone::Good),
+    };
+    let indent = columns(&time) + 9;
+    write!(out, "{}  {}", look.paint(Tone::Faint, &time), look.paint(tone, &format!("{kind:<5}")))?;
+    write!(out, "  ")?;
+    let mut at = indent;
     if named {
         let target = entry.target.map_or_else(|| "-".to_owned(), |target| target.to_string());
-        write!(out, "  {target:<18}")?;
+        let target = format!("{target:<18}");
+        write!(out, "{}", look.paint(Tone::Strong, &target))?;
+        at += columns(&target);
     }
-    if let Some(level) = entry.level {
-        write!(out, "  level {level}")?;
-    }
-    match (entry.rule, entry.origin.as_deref(), entry.kind) {
-        (_, Some(by), HistoryKind::Unban) => write!(out, "  by {by}")?,
-        (Some(rule), _, _) => write!(out, "  rule {rule}")?,
-        (None, Some("rule"), _) => write!(out, "  by its score")?,
-        (None, Some(origin), _) => write!(out, "  by {}", visible(origin, TEXT))?,
-        (None, None, _) => {}
-    }
+    let facts = facts(entry);
+    let facts = facts.iter().map(String::as_str);
+    flow(out, look, facts, at, indent, named)
+}
+
+/// What is known of it, in words.
+fn facts(entry: &HistoryEntry) -> Vec<String> {
+    let mut facts = Vec::new();
+    facts.extend(entry.level.map(|level| format!("level {level}")));
+    facts.extend(match (entry.rule, entry.origin.as_deref(), entry.kind) {
+        (_, Some(by), HistoryKind::Unban) => Some(format!("by {}", visible(by, TEXT))),
+        (Some(rule), _, _) => Some(format!("rule {rule}")),
+        (None, Some("rule"), _) => Some("by its score".to_owned()),
+        (None, Some(origin), _) => Some(format!("by {}", visible(origin, TEXT))),
+        (None, None, _) => None,
+    });
     if let (Some(ports), false) = (&entry.ports, is_end(entry.kind)) {
-        write!(out, "  ports {ports}")?;
+        facts.push(format!("ports {ports}"));
     }
     match entry.kind {
-        HistoryKind::Ban | HistoryKind::Late => match entry.expires {
-            Some(expires) => write!(out, "  until {}", seconds(expires))?,
-            None => write!(out, "  until lifted")?,
-        },
+        HistoryKind::Ban | HistoryKind::Late => facts.push(match entry.expires {
+            Some(expires) => format!("until {}", seconds(expires)),
+            None => "until lifted".to_owned(),
+        }),
         HistoryKind::Unban | HistoryKind::Lapse => {
-            write!(out, "  {} packets dropped", entry.packets.unwrap_or(0))?;
+            let packets = table::grouped(entry.packets.unwrap_or(0));
+            facts.push(format!("{packets} packets dropped"));
         }
         HistoryKind::Alert => {}
     }
     if let (Some(reason), false) = (&entry.reason, is_end(entry.kind)) {
-        write!(out, "  {}", visible(reason, TEXT))?;
+        facts.push(visible(reason, TEXT));
     }
     if let Some(why) = &entry.withheld {
-        write!(out, "  (not banned: {})", visible(why, TEXT))?;
+        facts.push(format!("(not banned: {})", visible(why, TEXT)));
+    }
+    facts
+}
+
+/// Writes facts two spaces apart; where a line has no room for the next one it begins another.
+fn flow<'f>(
+    out: &mut impl Write,
+    look: Look,
+    facts: impl Iterator<Item = &'f str>,
+    mut at: usize,
+    indent: usize,
+    mut apart: bool,
+) -> io::Result<()> {
+    let mut facts = facts.peekable();
+    while let Some(fact) = facts.next() {
+        let wide = columns(fact);
+        match look.width {
+            Some(width) if apart && at + 2 + wide > width => {
+                write!(out, "\n{:indent$}", "")?;
+                at = indent;
+            }
+            _ if apart => {
+                write!(out, "  ")?;
+                at += 2;
+            }
+            _ => {}
+        }
+        apart = true;
+        if facts.peek().is_none() {
+            // The last one is free text, and may be long.
+            return look.wrap(out, fact, at, indent);
+        }
+        write!(out, "{fact}")?;
+        at += wide;
     }
     writeln!(out)
 }
 
 /// A log line, as evidence.
-pub(super) fn write_line(out: &mut impl Write, line: &str) -> io::Result<()> {
-    writeln!(out, "    {}", visible(line, TEXT))
+pub(super) fn write_line(out: &mut impl Write, line: &str, look: Look) -> io::Result<()> {
+    write!(out, "    ")?;
+    look.wrap(out, &visible(line, TEXT), 4, 6)
 }
 
 const fn is_end(kind: HistoryKind) -> bool {
@@ -133,7 +194,7 @@ mod tests {
 
     fn written(entry: &HistoryEntry, named: bool) -> String {
         let mut out = Vec::new();
-        write(&mut out, entry, named).unwrap();
+        write(&mut out, entry, named, Look::PLAIN).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -161,5 +222,22 @@ mod tests {
         };
         let alert = written(&alert, false);
         assert!(alert.ends_with("from \\x1b[2J  (not banned: live-session)\n"), "{alert}");
+    }
+
+    #[test]
+    fn on_a_terminal_it_keeps_to_its_columns() {
+        let mut out = Vec::new();
+        let look = Look { colour: false, width: Some(80) };
+        write(&mut out, &entry(HistoryKind::Ban), true, look).unwrap();
+        write_line(&mut out, "word ".repeat(20).trim_end(), look).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "\
+2023-11-14T22:13:20Z  ban    198.51.100.7/32     level 10  rule 5720
+                             until 2023-11-14T22:18:20Z  sshd brute force
+    word word word word word word word word word word word word word word word
+      word word word word word
+"
+        );
     }
 }

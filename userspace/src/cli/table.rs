@@ -3,7 +3,87 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::look::{Look, Tone, columns, cut, cut_front};
 use crate::event::Timestamp;
+
+/// A column narrower than that says nothing.
+const LEAST: usize = 12;
+
+/// How a column behaves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fit {
+    /// Words: from the left, whole.
+    Whole,
+    /// Numbers: from the right.
+    Number,
+    /// Words that may be cut at their end where the line has no room.
+    Cut,
+    /// Paths, which are cut at their beginning.
+    CutFront,
+}
+
+/// A cell, and what its colour says.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    text: String,
+    tone: Option<Tone>,
+}
+
+impl Cell {
+    /// A text in its tone.
+    pub(super) fn new(text: impl Into<String>, tone: impl Into<Option<Tone>>) -> Self {
+        Self { text: text.into(), tone: tone.into() }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::new(text, None)
+    }
+}
+
+/// Writes rows under a header as [`write`] does, within the line that `look` has: columns that may be cut are.
+pub(super) fn fitted(
+    out: &mut impl Write,
+    look: Look,
+    header: &[(&str, Fit)],
+    rows: &[Vec<Cell>],
+) -> io::Result<()> {
+    let mut widths: Vec<usize> = header.iter().map(|(title, _)| columns(title)).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(columns(&cell.text));
+        }
+    }
+    if let Some(line) = look.width {
+        for (index, (_, fit)) in header.iter().enumerate() {
+            let all = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+            if matches!(fit, Fit::Cut | Fit::CutFront) && all > line {
+                let over = all - line;
+                widths[index] = widths[index].saturating_sub(over).max(LEAST.min(widths[index]));
+            }
+        }
+    }
+    let mut write_row = |cells: &mut dyn Iterator<Item = (&str, Option<Tone>)>| {
+        let mut line = String::new();
+        let mut owed = 0;
+        for (((_, fit), width), (text, tone)) in header.iter().zip(&widths).zip(cells) {
+            let shown =
+                if *fit == Fit::CutFront { cut_front(text, *width) } else { cut(text, *width) };
+            let pad = width.saturating_sub(columns(&shown));
+            let before = owed + if *fit == Fit::Number { pad } else { 0 };
+            line.extend(std::iter::repeat_n(' ', before));
+            line.push_str(&look.paint(tone, &shown).to_string());
+            owed = 2 + if *fit == Fit::Number { 0 } else { pad };
+        }
+        writeln!(out, "{line}")
+    };
+    write_row(&mut header.iter().map(|(title, _)| (*title, Some(Tone::Faint))))?;
+    for row in rows {
+        write_row(&mut row.iter().map(|cell| (cell.text.as_str(), cell.tone)))?;
+    }
+    Ok(())
+}
 
 /// Writes rows under a header, each column as wide as its widest cell; the last one isn't padded.
 pub(super) fn write<const N: usize>(
@@ -95,6 +175,38 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, ["A", "LONG"], &[["wide cell".into(), "x".into()]]).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "A          LONG\nwide cell  x\n");
+    }
+
+    #[test]
+    fn a_table_fits_the_line() {
+        let header = [("SOURCE", Fit::CutFront), ("LINES", Fit::Number), ("WHY", Fit::Cut)];
+        let row = |source: &str, lines: &str, why: &str| -> Vec<Cell> {
+            vec![source.into(), lines.into(), Cell::new(why, Tone::Bad)]
+        };
+        let rows = [
+            row("/var/log/suricata/eve.json", "7", "a reason that goes on and on"),
+            row("journald", "1 234", "short"),
+        ];
+        let fit = |look| {
+            let mut out = Vec::new();
+            fitted(&mut out, look, &header, &rows).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            fit(Look::PLAIN),
+            "SOURCE                      LINES  WHY\n\
+             /var/log/suricata/eve.json      7  a reason that goes on and on\n\
+             journald                    1 234  short\n"
+        );
+        let narrow = fit(Look { colour: false, width: Some(40) });
+        assert_eq!(
+            narrow,
+            "SOURCE        LINES  WHY\n\
+             …ta/eve.json      7  a reason that goes…\n\
+             journald      1 234  short\n"
+        );
+        let coloured = fit(Look { colour: true, width: Some(40) });
+        assert!(coloured.contains("\x1b[1;31mshort\x1b[0m\n"), "{coloured:?}");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) fn run(config: Option<&Path>, args: &Unban) -> anyhow::Result<Done> {
     Ok(Done::Well)
 }
 
-fn without_daemon(config: &Config, target: Option<Target>) -> anyhow::Result<u64> {
+pub(super) fn without_daemon(config: &Config, target: Option<Target>) -> anyhow::Result<u64> {
     let mut pinned = Pinned::open(&config.bpf_dir)?;
     let lifted: Vec<KernelBan> = match target {
         Some(target) => match pinned.remove(target)? {

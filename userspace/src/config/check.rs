@@ -3,7 +3,7 @@
 mod listeners;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -39,13 +39,6 @@ struct Check<'t> {
 
 impl Check<'_> {
     fn config(&self, raw: RawConfig) -> Result<Config, ConfigError> {
-        if let Some(metrics) = raw.metrics {
-            return Err(self.not_yet(
-                metrics.referenced,
-                "metrics",
-                "remove it; `ravelin status --json` has the counters",
-            ));
-        }
         let usual = Config::default();
         let path = |text: &str| self.path(text);
         Ok(Config {
@@ -77,6 +70,7 @@ impl Check<'_> {
             ban: self.ban(raw.ban.unwrap_or_default(), usual.ban)?,
             mail: self.mail(raw.mail.unwrap_or_default(), usual.mail)?,
             state: self.state(raw.state.unwrap_or_default(), usual.state)?,
+            metrics: raw.metrics.map(|at| self.read("metrics", at, metrics)).transpose()?,
         })
     }
 
@@ -319,10 +313,6 @@ impl Check<'_> {
         ConfigError::Incomplete { place: self.place(at), key, problem: problem.to_owned() }
     }
 
-    fn not_yet(&self, at: Location, key: &'static str, instead: &'static str) -> ConfigError {
-        ConfigError::NotYet { place: self.place(at), key, instead }
-    }
-
     /// What the YAML reader found, in our words where it speaks of its own types.
     fn yaml(&self, error: &serde_yaml::Error) -> ConfigError {
         use serde_yaml::Error;
@@ -448,6 +438,19 @@ fn number<T: Copy + fmt::Display + FromStr + PartialOrd>(
         text.parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
             format!("expected a whole number from {} to {}", bounds.start(), bounds.end())
         })
+    }
+}
+
+/// A port alone is one of the loopback address: what it tells is for this host's own Prometheus unless more is said.
+fn metrics(text: &str) -> Result<SocketAddr, String> {
+    let at = text
+        .parse()
+        .or_else(|_| text.parse().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
+    match at {
+        Ok(at) if at.port() != 0 => Ok(at),
+        _ => Err("expected an address of this host's and a port such as 127.0.0.1:9477, or a port alone, \
+                  which is the loopback address's"
+            .to_owned()),
     }
 }
 

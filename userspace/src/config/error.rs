@@ -60,16 +60,6 @@ pub enum ConfigError {
         /// What is missing or too much.
         problem: String,
     },
-    /// A key whose feature this release doesn't have.
-    #[error("{place}: {key} isn't in this release yet; {instead}")]
-    NotYet {
-        /// Where.
-        place: Box<Place>,
-        /// The key, with its value where that matters: `format: journald`.
-        key: &'static str,
-        /// What to do until then.
-        instead: &'static str,
-    },
 }
 
 impl ConfigError {
@@ -80,8 +70,7 @@ impl ConfigError {
             Self::Syntax { place, .. }
             | Self::UnknownKey { place, .. }
             | Self::Value { place, .. }
-            | Self::Incomplete { place, .. }
-            | Self::NotYet { place, .. } => Some(place),
+            | Self::Incomplete { place, .. } => Some(place),
         }
     }
 }

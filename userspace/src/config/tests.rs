@@ -210,9 +210,8 @@ fn what_is_wrong_is_said_with_place_value_and_remedy() {
 }
 
 #[test]
-fn what_comes_later_is_refused_by_name() {
+fn keys_of_other_sources_are_refused_by_name() {
     for (text, said) in [
-        ("metrics: 127.0.0.1:9477", "1:10: metrics isn't in this release yet; remove it"),
         ("sources: [{format: journald, file: /x}]", "sources: the journal is read by journalctl"),
         (
             "sources: [{format: syslog, directory: /x}]",
@@ -222,6 +221,26 @@ fn what_comes_later_is_refused_by_name() {
     ] {
         let error = refused(text);
         assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn metrics_are_had_where_it_is_said() {
+    assert_eq!(parsed("").metrics, None);
+    for (text, at) in [
+        ("127.0.0.1:9477", "127.0.0.1:9477"),
+        ("9477", "127.0.0.1:9477"),
+        ("'[::1]:9477'", "[::1]:9477"),
+        ("0.0.0.0:9477", "0.0.0.0:9477"),
+    ] {
+        assert_eq!(parsed(&format!("metrics: {text}")).metrics, Some(at.parse().unwrap()));
+    }
+    for text in ["true", "127.0.0.1", "127.0.0.1:0", "0", "web1.example:9477", "99999"] {
+        let error = refused(&format!("metrics: {text}"));
+        assert!(
+            error.contains("1:10: metrics: expected an address of this host's and a port"),
+            "{error}"
+        );
     }
 }
 

@@ -12,7 +12,11 @@ pub enum Request {
     /// How are you.
     Status,
     /// Bans with their counters.
-    List,
+    List {
+        /// At most so many, of those that dropped or began last; none: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        most: Option<u32>,
+    },
     /// Ban by hand.
     Ban {
         /// Address or prefix.
@@ -327,4 +331,18 @@ pub struct PacketStatus {
     pub passed: u64,
     /// Did not.
     pub dropped: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_of_before_are_understood() {
+        let read = |text: &str| serde_json::from_str::<Request>(text).unwrap();
+        assert_eq!(read(r#"{"command":"list"}"#), Request::List { most: None });
+        assert_eq!(read(r#"{"command":"list","most":7}"#), Request::List { most: Some(7) });
+        let asked = serde_json::to_string(&Request::List { most: None }).unwrap();
+        assert_eq!(asked, r#"{"command":"list"}"#, "and those of now by daemons of before");
+    }
 }

@@ -15,6 +15,7 @@ use crate::control::{
 };
 use crate::event::{BanOrder, Origin, Ports, Target, Timestamp, Ttl};
 use crate::host;
+use crate::metrics::End;
 use crate::store::{Effect, Evidence};
 
 /// What `status` says of a panic.
@@ -28,7 +29,7 @@ impl Pipeline {
     pub(super) fn answer(&mut self, request: Request) -> Response {
         let answer = match request {
             Request::Status => self.status().map(|status| Response::Status(Box::new(status))),
-            Request::List => self.list().map(|bans| Response::List { bans }),
+            Request::List { most } => self.list(most).map(|bans| Response::List { bans }),
             Request::Ban { target, ttl_s, ports, reason, force } => {
                 self.ban(target, ttl_s, ports, &reason, force)
             }
@@ -127,6 +128,7 @@ impl Pipeline {
         let at = Timestamp::now();
         let (packets, bytes) = removed.map_or((0, 0), |ban| (ban.packets, ban.bytes));
         self.parts.bans.remove(&target);
+        self.tally.ended(End::Lifted);
         self.has_room_again();
         self.parts.engine.forgive(target, at);
         tracing::info!("{}", UnbanLine { target, by, packets, bytes });
@@ -140,11 +142,22 @@ impl Pipeline {
         }]);
     }
 
-    fn list(&mut self) -> Result<Vec<ListedBan>, String> {
+    fn list(&mut self, most: Option<u32>) -> Result<Vec<ListedBan>, String> {
         let clock = Clock::read();
         let now = Timestamp::now();
         let Some(blocklist) = self.parts.enforcement.kernel() else { return Ok(Vec::new()) };
-        let entries = blocklist.entries().map_err(|error: BlocklistError| error.to_string())?;
+        let mut entries = blocklist.entries().map_err(|error: BlocklistError| error.to_string())?;
+        if let Some(most) = most.and_then(|most| usize::try_from(most).ok())
+            && most < entries.len()
+        {
+            // Whoever watches asks again and again, and a million of them would be no use to him.
+            entries.select_nth_unstable_by_key(most, |ban| {
+                let dropped = ban.last_seen_ns.map(|at| clock.wall_at(at));
+                let began = self.parts.bans.get(&ban.target).map(|order| order.since);
+                std::cmp::Reverse(dropped.max(began))
+            });
+            entries.truncate(most);
+        }
         Ok(listed(&entries, |target| self.parts.bans.get(&target), &clock, now))
     }
 
@@ -188,7 +201,7 @@ impl Pipeline {
         Ok(Response::Panic { off: !end })
     }
 
-    fn status(&mut self) -> Result<Status, String> {
+    pub(super) fn status(&mut self) -> Result<Status, String> {
         let packets = match self.parts.enforcement.kernel() {
             Some(blocklist) => {
                 let counters = blocklist.counters().map_err(|error| error.to_string())?;

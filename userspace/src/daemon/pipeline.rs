@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ravelin_common::DropEvent;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::WallClock;
 use super::echoes::Echoes;
@@ -26,6 +26,7 @@ use crate::engine::Engine;
 use crate::event::{BanOrder, Body, Line, Target, Timestamp, Verdict, Withheld};
 use crate::format::Undecodable;
 use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
+use crate::metrics::{Snapshot, Tally};
 use crate::rules::ListWatch;
 use crate::seeded::HashMap;
 use crate::source::{Batch, Inbox, Loss, Matches, Position, Received, Report};
@@ -41,6 +42,8 @@ pub(super) const SKEW: Duration = Duration::from_secs(60);
 pub(super) enum Command {
     /// Over the control socket.
     Asked(Asked),
+    /// For Prometheus.
+    Measure(oneshot::Sender<Snapshot>),
     /// The kernel dropped a packet.
     Dropped(DropEvent),
     /// Take over what was read for a reload, and say what changed.
@@ -115,6 +118,8 @@ pub(super) struct Pipeline {
     pub(super) renewed: Option<Timestamp>,
     /// Bans that the kernel had no room for since the start, by map.
     pub(super) turned_away: HashMap<&'static str, u64>,
+    /// For the metrics.
+    pub(super) tally: Tally,
 }
 
 impl Pipeline {
@@ -129,6 +134,7 @@ impl Pipeline {
             awake: Timestamp::now(),
             renewed: None,
             turned_away: HashMap::default(),
+            tally: Tally::new(),
         }
     }
 
@@ -179,6 +185,7 @@ impl Pipeline {
                     // A client that went away doesn't want it any more.
                     drop(asked.answer.send(response));
                 }
+                Received::Command(Command::Measure(answer)) => self.measure(answer),
                 Received::Command(Command::Dropped(event)) => self.dropped(&event),
                 Received::Command(Command::Surroundings(news)) => self.surroundings(&news),
                 Received::Command(Command::Reload(fresh, answer)) => {
@@ -313,6 +320,7 @@ impl Pipeline {
             true => engine.step(&record, line.arrived),
             false => engine.step_untrusted(&record, line.arrived),
         };
+        outcome.fired.alerts.iter().for_each(|alert| self.tally.alert(&alert.rule));
         let recognised = outcome.event.is_some();
         let got_through = vigilance::got_through(&outcome);
         if outcome.fired.alerts.is_empty() && outcome.verdict == Verdict::Nothing {
@@ -367,7 +375,8 @@ impl Pipeline {
                 }
             }
             Verdict::Lapsed(order) => effects.push(Effect::Late { order, evidence }),
-            Verdict::Nothing | Verdict::Withheld(_) => {}
+            Verdict::Withheld(why) => self.tally.withheld(why),
+            Verdict::Nothing => {}
         }
         let now = Timestamp::now();
         for notice in notices {
@@ -389,6 +398,7 @@ impl Pipeline {
             }
         }
         tracing::info!("{}", BanLine(order));
+        self.tally.banned(&order.origin);
         self.undropped.insert(order.target, Timestamp::now());
         self.parts.bans.insert(order.target, order.clone());
         Ok(())

@@ -213,6 +213,7 @@ fn keep_fixed(config: &mut Config, old: &Config) -> Vec<String> {
     keep!(ban.score_half_life);
     keep!(ban.forget_after);
     keep!(state);
+    keep!(metrics);
     kept
 }
 

@@ -9,6 +9,7 @@ use super::sources::Active;
 use super::telling::{missed_notice, missed_record};
 use crate::blocklist::Clock;
 use crate::event::Timestamp;
+use crate::metrics::End;
 use crate::store::{Allowed, Effect, Offences};
 
 /// A line may be so long on its way from its writer to us.
@@ -73,6 +74,7 @@ impl Pipeline {
         }
         for missed in missed {
             let rule = &missed.rule;
+            self.tally.alert(rule);
             tracing::info!(rule = rule.id, level = rule.level, since = %missed.since, "Nothing came: {}.", rule.description);
             self.parts.store.push(missed_record(&missed).map(Effect::Alert));
             if let Some(notice) = missed_notice(&missed, self.parts.config.mail.level) {
@@ -102,6 +104,7 @@ impl Pipeline {
                 let (target, packets, bytes) = (ban.target, ban.packets, ban.bytes);
                 self.parts.bans.remove(&target);
                 self.undropped.remove(&target);
+                self.tally.ended(End::Lapsed);
                 tracing::info!("{}", UnbanLine { target, by: "ttl", packets, bytes });
                 Effect::Lapsed { target, at: now, packets, bytes }
             })

@@ -44,6 +44,7 @@ fn config() -> Config {
             max_per_minute: 6_000,
         },
         state: StateConfig::default(),
+        metrics: None,
         mail: MailConfig {
             level: 7,
             immediate: 10,

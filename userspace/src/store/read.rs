@@ -429,7 +429,12 @@ impl Reader {
     }
 
     /// A row that somebody edited by hand shouldn't take the rest with it.
-    fn understood<T>(&self, table: &str, row: &Row<'_>, parsed: Result<T, String>) -> Option<T> {
+    pub(super) fn understood<T>(
+        &self,
+        table: &str,
+        row: &Row<'_>,
+        parsed: Result<T, String>,
+    ) -> Option<T> {
         parsed
             .inspect_err(|error| {
                 let key = row.get_ref(0);
@@ -473,7 +478,7 @@ fn stored_ban(row: &Row<'_>) -> rusqlite::Result<Result<StoredBan, String>> {
     }))
 }
 
-fn history_entry(row: &Row<'_>) -> rusqlite::Result<Result<HistoryEntry, String>> {
+pub(super) fn history_entry(row: &Row<'_>) -> rusqlite::Result<Result<HistoryEntry, String>> {
     let kind = match parsed(row, 2)? {
         Ok(kind) => kind,
         Err(error) => return Ok(Err(error)),

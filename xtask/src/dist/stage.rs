@@ -18,7 +18,12 @@ pub(super) fn fill(stage: &Path, program: &Path, pages: &Path) -> Result<PathBuf
     make(stage)?;
     strip(program, &stage.join("ravelin"))?;
     copy(&root().join("rules"), "yaml", &stage.join("rules"))?;
-    copy(&root().join("docs"), "md", &stage.join("docs"))?;
+    for kind in ["md", "png"] {
+        copy(&root().join("docs"), kind, &stage.join("docs"))?;
+    }
+    for kind in ["json", "yaml"] {
+        copy(&root().join("docs/grafana"), kind, &stage.join("docs/grafana"))?;
+    }
     quietly(Command::new(pages).arg(stage))?;
     Ok(stage.to_owned())
 }
