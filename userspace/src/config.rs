@@ -8,6 +8,7 @@ mod error;
 mod last_good;
 mod listen;
 mod nearest;
+mod preset;
 mod raw;
 mod relay;
 #[cfg(test)]
@@ -21,11 +22,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use self::check::prefix as parse_prefix;
 pub use self::duration::{DurationError, Shown, parse_duration};
 pub use self::error::{ConfigError, Place};
 pub use self::last_good::{LastGoodError, Loaded, load, load_or_last_good};
 pub use self::listen::{SocketKind, SyslogPort, Transport, UnixSocket};
 pub use self::nearest::nearest;
+pub use self::preset::{Named, Preset};
 pub use self::urgency::Urgency;
 
 /// The configuration that is used where none is named.
@@ -58,6 +61,10 @@ pub struct Config {
     pub home: Vec<IpNet>,
     /// Never banned, beside the built-in entries.
     pub allow: Vec<IpNet>,
+    /// Ranges that providers publish, never banned either.
+    pub allow_presets: Vec<&'static Preset>,
+    /// Files with more of them, an address or prefix a line.
+    pub allow_files: Vec<PathBuf>,
     /// Load balancers, CDNs, proxies: what came through them by HTTP never bans them.
     pub fronts: Vec<IpNet>,
     /// What bans, and for how long.
@@ -97,6 +104,8 @@ impl Default for Config {
             sources: None,
             home: Vec::new(),
             allow: Vec::new(),
+            allow_presets: Vec::new(),
+            allow_files: Vec::new(),
             fronts: Vec::new(),
             ban: BanConfig::default(),
             mail: MailConfig::default(),

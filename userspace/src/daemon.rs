@@ -18,6 +18,7 @@ mod lock;
 mod logline;
 mod network;
 mod pipeline;
+mod probation;
 mod rebuild;
 mod reconcile;
 mod reload;
@@ -32,6 +33,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -44,6 +46,7 @@ use self::health::Health;
 use self::lock::{Lock, LockError};
 pub use self::network::of as network_of;
 use self::pipeline::{Command, Enforcement, Parts, Pipeline};
+pub use self::probation::{NOTHING as NOTHING_TO_CONFIRM, UNCONFIRMED};
 use self::reconcile::Together;
 use self::reload::{Job, Reloader};
 use self::sources::Positions;
@@ -51,14 +54,14 @@ use self::sources::Sources;
 pub(crate) use self::sources::{anybodys, untrusted};
 use self::surroundings::Surroundings;
 use crate::blocklist::{
-    self, Blocklist, BlocklistError, Clock, Options as BlocklistOptions, Pinned,
+    self, Blocklist, BlocklistError, Clock, Options as BlocklistOptions, Pinned, Probation,
 };
 use crate::config::{self, Config, ConfigError, Loaded, Mode, XdpMode};
 use crate::control::{self, Request, ServerError};
 use crate::engine::Engine;
 use crate::host::{self, HostError, Watch};
 use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy};
-use crate::policy::SuricataProof;
+use crate::policy::{AllowFiles, SuricataProof};
 use crate::rules::{ListWatch, PackErrors, Packs};
 use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
 use crate::store::{Effect, Retention, Store, StoreError, Writer, salvage};
@@ -78,6 +81,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Instead of the configured interfaces, unless empty.
     pub interfaces: Vec<String>,
+    /// Somebody has to confirm this start within that time, or it ends by itself.
+    pub confirm_within: Option<Duration>,
 }
 
 /// Why the daemon doesn't run.
@@ -198,6 +203,9 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         Engine::new(packs, &config, network.clone(), proof).in_zone(TimeZone::system());
     let lists = ListWatch::new(&engine.packs().rules().lists);
     engine.set_lists(lists.lists());
+    let allow_files = AllowFiles::new(&config.allow_files);
+    engine.policy_mut().set_allow_files(allow_files.nets());
+    allow::tell_troubles(&allow_files, &health);
     let interfaces = if config.interfaces.is_empty() {
         facts.default_interfaces
     } else {
@@ -264,6 +272,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let pipeline = Pipeline::new(Parts {
         engine,
         lists,
+        allow_files,
         enforcement,
         bans,
         sources,
@@ -500,6 +509,9 @@ fn enforcement(
         if !options.dry_run {
             pass_everything(config)?;
         }
+        if options.confirm_within.is_some() {
+            tracing::warn!("Mode is observe: nobody is banned, so nothing waits to be confirmed.");
+        }
         return Ok((Enforcement::Observe, None, false));
     }
     if interfaces.is_empty() {
@@ -511,6 +523,7 @@ fn enforcement(
         xdp_mode: config.xdp_mode,
         max: config.ban.max,
         events_per_second: EVENTS_PER_SECOND,
+        confirm_within: options.confirm_within,
     })?;
     for attached in blocklist.interfaces() {
         tracing::info!(interface = attached.interface, mode = attached.mode.as_str(), "Attached.");
@@ -523,7 +536,10 @@ fn enforcement(
         }
     }
     // What another loader attaches may come after us.
-    if blocklist.interfaces().is_empty() && config.xdp_mode != XdpMode::MapsOnly {
+    if blocklist.interfaces().is_empty()
+        && config.xdp_mode != XdpMode::MapsOnly
+        && !opened.unconfirmed
+    {
         let reasons = opened.refused.iter().map(ToString::to_string).collect();
         return Err(DaemonError::NotProtected { reasons });
     }
@@ -556,9 +572,19 @@ fn enforcement(
         blocklist.set_off(false)?;
         tracing::info!("The program passed everything; it enforces again.");
     }
+    let clock = Clock::read();
+    match blocklist.probation(clock.monotonic_ns()) {
+        Probation::Over => {}
+        Probation::Until(deadline) => {
+            health.note(probation::PENDING, "", probation::pending(&clock, deadline));
+        }
+        Probation::Failed => {
+            health.degrade(probation::FAILED, "", UNCONFIRMED.to_owned())
+        }
+    }
     let log = blocklist.program_log();
     let drops = blocklist.drop_events().map(|drops| FromKernel { drops, log });
-    Ok((Enforcement::Kernel(Box::new(blocklist)), drops, opened.panic))
+    Ok((Enforcement::Kernel(Box::new(blocklist)), drops, opened.panic || opened.unconfirmed))
 }
 
 /// Nothing that an earlier daemon has left attached drops anything while we only observe.

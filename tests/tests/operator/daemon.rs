@@ -17,6 +17,8 @@ pub(super) struct Daemon {
     bpf: BpfDir,
     dir: tempfile::TempDir,
     namespace: PathBuf,
+    /// What `run` is given beside the configuration.
+    run: Vec<String>,
     /// What it sees as /var/log, if that isn't the machine's own.
     var_log: Option<PathBuf>,
 }
@@ -54,6 +56,7 @@ impl Daemon {
             bpf: BpfDir::new(),
             dir: tempfile::tempdir().unwrap(),
             namespace: Path::new("/var/run/netns").join(netns.name()),
+            run: Vec::new(),
             var_log: None,
         };
         File::create(daemon.auth_log()).unwrap();
@@ -93,6 +96,11 @@ impl Daemon {
         self
     }
 
+    /// From its next start on `run` is given these.
+    pub(super) fn run_with(&mut self, args: &[&str]) {
+        self.run = args.iter().map(|arg| (*arg).to_owned()).collect();
+    }
+
     /// Starts it (again) and waits until it answers.
     pub(super) fn restart(&mut self) {
         self.restart_by(&[]);
@@ -102,7 +110,8 @@ impl Daemon {
     pub(super) fn restart_by(&mut self, wrapper: &[&str]) {
         self.kill();
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let mut plain = self.command(&["run"]);
+        let args = std::iter::once("run").chain(self.run.iter().map(String::as_str));
+        let mut plain = self.command(&args.collect::<Vec<_>>());
         if let Some(folder) = &self.var_log {
             // Replaced by what it runs, so that it is one process, with mounts of its own.
             let mut inside = Command::new("unshare");

@@ -4,6 +4,7 @@
 
 mod allow;
 mod capacity;
+mod confirm;
 mod daemon;
 mod dispatched;
 mod doctor;
@@ -60,6 +61,7 @@ fn every_command_has_help_and_says_what_is_wrong_with_its_use() {
     for command in [
         &["allow"][..],
         &["ban"],
+        &["confirm"],
         &["doctor"],
         &["history"],
         &["list"],

@@ -55,6 +55,8 @@ pub(super) enum Command {
     Reload(Reload),
     /// Pass everything at once, until `ravelin panic --end`
     Panic(Panic),
+    /// Keep what `run --confirm-within` has begun: this host can be reached
+    Confirm(Confirm),
     /// Try the mail relay out
     Mail(Mail),
     /// Write the XDP object for another loader (`xdp_mode: maps-only`)
@@ -69,6 +71,18 @@ pub(super) struct Run {
     /// Attach to this interface instead of the configured ones; may be repeated
     #[arg(long, value_name = "IF")]
     pub(super) iface: Vec<String>,
+    /// Let everything pass again and detach after this time (at least 10s), unless `ravelin confirm` is said before
+    #[arg(long, value_name = "T", value_parser = confirm_within, conflicts_with = "dry_run")]
+    pub(super) confirm_within: Option<std::time::Duration>,
+}
+
+/// Time for a person to log in anew; a deadline in the next moment is a slip.
+fn confirm_within(text: &str) -> Result<std::time::Duration, String> {
+    let within = crate::config::parse_duration(text).map_err(|error| error.to_string())?;
+    if within < std::time::Duration::from_secs(10) {
+        return Err(format!("expected at least 10s, got {text}: one has to log in anew meanwhile"));
+    }
+    Ok(within)
 }
 
 #[derive(Debug, Parser)]
@@ -268,6 +282,16 @@ pub(super) struct Panic {
     /// Enforce again
     #[arg(long)]
     pub(super) end: bool,
+    /// Enforce again, and let everything pass after this time unless `ravelin confirm` is said before
+    #[arg(long, value_name = "T", value_parser = confirm_within, requires = "end")]
+    pub(super) confirm_within: Option<std::time::Duration>,
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Confirm {
     /// Print what was done as JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -59,7 +59,12 @@ pub enum Request {
     Panic {
         /// Enforce again.
         end: bool,
+        /// Until somebody has to have confirmed it, in seconds from now.
+        #[serde(default)]
+        confirm_within_s: Option<u64>,
     },
+    /// A start that waits to be confirmed is.
+    Confirm,
     /// Configuration, packs and allow list anew.
     Reload,
 }
@@ -117,6 +122,8 @@ pub enum Response {
         /// Everything passes.
         off: bool,
     },
+    /// To [`Request::Confirm`].
+    Confirmed,
     /// To [`Request::Reload`].
     Reloaded {
         /// One sentence each; empty: nothing had changed.

@@ -26,6 +26,7 @@ use crate::engine::Engine;
 use crate::event::{BanOrder, Body, Line, Target, Timestamp, Verdict, Withheld};
 use crate::format::Undecodable;
 use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
+use crate::policy::AllowFiles;
 use crate::rules::ListWatch;
 use crate::seeded::HashMap;
 use crate::source::{Batch, Inbox, Loss, Matches, Position, Received, Report};
@@ -77,6 +78,7 @@ impl Enforcement {
 pub(super) struct Parts {
     pub(super) engine: Engine,
     pub(super) lists: ListWatch,
+    pub(super) allow_files: AllowFiles,
     pub(super) enforcement: Enforcement,
     /// Those that stand.
     pub(super) bans: HashMap<Target, BanOrder>,

@@ -18,7 +18,7 @@ use crate::config::{self, Config, Loaded, MailConfig, Shown};
 use crate::control::Response;
 use crate::host::{self, Facts};
 use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy, Webhook};
-use crate::policy::{Network, SuricataProof};
+use crate::policy::{Network, SuricataProof, read_allow_file};
 use crate::rules::{Packs, Rule};
 use crate::source::{CommandSender, Inbox};
 use crate::store::{self, Reader};
@@ -112,6 +112,11 @@ impl Job {
         let config = effective(&loaded, &self.options);
         let packs = Packs::load(config.builtin_rules, &config.rules)
             .map_err(|errors| errors.to_string())?;
+        for path in &config.allow_files {
+            if let (_, Some(error)) = read_allow_file(path) {
+                return Err(error.to_string());
+            }
+        }
         let courier = (!Channel::of(&config.mail).is_empty())
             .then(|| Courier::new(&config.mail, &self.host, self.store.clone()))
             .transpose()
@@ -142,6 +147,10 @@ impl Pipeline {
         self.parts.engine.reload(packs, &config, &network, proof);
         self.parts.lists.follow(&self.parts.engine.packs().rules().lists);
         self.parts.engine.set_lists(self.parts.lists.lists());
+        self.parts.allow_files.follow(&config.allow_files);
+        let files = self.parts.allow_files.nets();
+        self.parts.engine.policy_mut().set_allow_files(files);
+        super::allow::tell_troubles(&self.parts.allow_files, &self.parts.health);
         // Whoever is a suspect still will be one again.
         self.suspects.clear();
         self.parts.health.clear_unless("front-suspected", |_| false);
@@ -226,7 +235,7 @@ fn config_changes(old: &Config, new: &Config) -> Vec<String> {
     };
     tell("interfaces", list(old.interfaces.iter().cloned()), list(new.interfaces.iter().cloned()));
     tell("home", nets(&old.home), nets(&new.home));
-    tell("allow", nets(&old.allow), nets(&new.allow));
+    tell("allow", allowed(old), allowed(new));
     tell("fronts", nets(&old.fronts), nets(&new.fronts));
     tell(
         "suricata_rules",
@@ -266,6 +275,14 @@ fn config_changes(old: &Config, new: &Config) -> Vec<String> {
     tell("mail.webhook_secret_file", secret(was), secret(is));
     tell("mail.per_hour", was.per_hour.to_string(), is.per_hour.to_string());
     changes
+}
+
+/// `allow`, as it is written.
+fn allowed(config: &Config) -> String {
+    let nets = config.allow.iter().map(ToString::to_string);
+    let presets = config.allow_presets.iter().map(ToString::to_string);
+    let files = config.allow_files.iter().map(|path| format!("file:{}", path.display()));
+    list(nets.chain(presets).chain(files))
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

@@ -8,7 +8,7 @@ use crate::control::{self, Request};
 use crate::daemon;
 use crate::event::{Target, Timestamp};
 use crate::host;
-use crate::policy::{Policy, SuricataProof};
+use crate::policy::{AllowFiles, Policy, SuricataProof};
 use crate::store::{Reader, StoreError};
 
 pub(super) fn examine(it: &Host, findings: &mut Findings) {
@@ -25,6 +25,7 @@ pub(super) fn examine(it: &Host, findings: &mut Findings) {
     }
     let network = daemon::network_of(&it.facts, &it.config);
     let mut policy = Policy::new(&it.config, &network, SuricataProof::unknown());
+    policy.set_allow_files(AllowFiles::new(&it.config.allow_files).nets());
     let mut unseen = false;
     match allowed_by_hand(it) {
         Ok(by_hand) => by_hand.into_iter().for_each(|(target, until)| policy.allow(target, until)),

@@ -28,6 +28,8 @@ fn config() -> Config {
         sources: None,
         home: vec!["203.0.113.0/24".parse().unwrap()],
         allow: vec!["192.0.2.0/24".parse().unwrap()],
+        allow_presets: Vec::new(),
+        allow_files: Vec::new(),
         fronts: Vec::new(),
         ban: BanConfig {
             level: 9,
