@@ -36,7 +36,7 @@ mod sweep;
 mod sys;
 mod takeover;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aya::programs::Xdp;
@@ -67,6 +67,14 @@ pub use self::pinned::{Pinned, detach};
 pub use self::probation::Probation;
 pub use self::restore::{Restored, Wanted};
 pub use self::survey::{Survey, is_on_bpffs, survey, trial};
+
+/// Makes the folders of the pins, and mounts a BPF file system in its usual place where that is missing.
+///
+/// # Errors
+/// As [`Blocklist::open`]'s, which does the same.
+pub fn prepare(bpf_dir: &Path) -> Result<(), BlocklistError> {
+    Pins::prepare(bpf_dir).map(drop)
+}
 
 /// What [`Blocklist::open`] needs to know.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -49,6 +49,10 @@ pub struct Config {
     pub run_dir: PathBuf,
     /// Where maps and links are pinned.
     pub bpf_dir: PathBuf,
+    /// A group that may look over the control socket, beside root who may act.
+    pub control_group: Option<String>,
+    /// Whether the daemon gives up what it doesn't need.
+    pub sandbox: bool,
     /// Whether the packs inside the binary are used.
     pub builtin_rules: bool,
     /// More packs: files, or directories of `*.yaml`; each must exist.
@@ -98,6 +102,8 @@ impl Default for Config {
             state_dir: "/var/lib/ravelin".into(),
             run_dir: "/run/ravelin".into(),
             bpf_dir: "/sys/fs/bpf/ravelin".into(),
+            control_group: None,
+            sandbox: true,
             builtin_rules: true,
             rules: Vec::new(),
             suricata_rules: "/var/lib/suricata/rules/suricata.rules".into(),

@@ -8,6 +8,7 @@ mod allow;
 mod announcer;
 mod checkpoint;
 mod clock;
+mod confine;
 mod desk;
 mod echoes;
 mod evidence;
@@ -165,6 +166,10 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
             format!("{error}; the last good configuration is in use: mend the file and restart"),
         );
     }
+    let config = effective(&loaded, options);
+    let _lock = Lock::take(&config.run_dir)?;
+    let packs = Arc::new(packs(&config, &health)?);
+    confine::confine(&config, options, packs.rules(), &health);
     // From here on a signal waits for its turn instead of ending us in the middle of a start.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -175,9 +180,6 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         let _inside = runtime.enter();
         Signals::catch()?
     };
-    let config = effective(&loaded, options);
-    let _lock = Lock::take(&config.run_dir)?;
-    let packs = Arc::new(packs(&config, &health)?);
     let (mut store, opened) = Store::open_or_stand_in(&config.state_dir)?;
     if let Some(why) = opened.unusable {
         health.degrade("database-failing", "", failing(&why));
@@ -239,7 +241,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     engine.policy_mut().confirm_sessions(Box::new(|peer, port| {
         host::connections(peer.into(), port).ok().map(|found| !found.is_empty())
     }));
-    let listener_dir = config.run_dir.clone();
+    let (listener_dir, control_group) = (config.run_dir.clone(), config.control_group.clone());
     let writer = Writer::spawn(
         store,
         Retention {
@@ -297,6 +299,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         couriers: new_couriers,
         drops,
         listener_dir,
+        control_group,
         writer,
     }))
 }
@@ -371,6 +374,7 @@ struct Live {
     couriers: mpsc::UnboundedReceiver<Option<Courier>>,
     drops: Option<FromKernel>,
     listener_dir: PathBuf,
+    control_group: Option<String>,
     writer: Writer,
 }
 
@@ -384,11 +388,12 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         couriers,
         drops,
         listener_dir,
+        control_group,
         writer,
     } = live;
     let system = |what| move |source| DaemonError::System { what, source };
     let Signals { mut terminate, mut interrupt, mut hangup } = signals;
-    let listener = control::bind(&listener_dir)?;
+    let listener = control::bind(&listener_dir, control_group.as_deref())?;
     pipeline.announce_start();
 
     let (ended, mut engine_ended) = oneshot::channel();
@@ -578,9 +583,7 @@ fn enforcement(
         Probation::Until(deadline) => {
             health.note(probation::PENDING, "", probation::pending(&clock, deadline));
         }
-        Probation::Failed => {
-            health.degrade(probation::FAILED, "", UNCONFIRMED.to_owned())
-        }
+        Probation::Failed => health.degrade(probation::FAILED, "", UNCONFIRMED.to_owned()),
     }
     let log = blocklist.program_log();
     let drops = blocklist.drop_events().map(|drops| FromKernel { drops, log });

@@ -23,6 +23,7 @@ pub mod host;
 pub mod mail;
 pub mod policy;
 pub mod rules;
+pub mod sandbox;
 mod seeded;
 pub mod source;
 pub mod store;

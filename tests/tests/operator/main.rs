@@ -19,6 +19,7 @@ mod rules;
 mod sessions;
 mod surroundings;
 mod trust;
+mod undo;
 mod vigilance;
 
 use std::fs;

@@ -205,24 +205,50 @@ pub(super) struct Status {
 
 #[derive(Debug, Parser)]
 pub(super) struct Allow {
-    /// An address or prefix; a bare IPv6 address means its /64
-    #[arg(required_unless_present_any = ["list", "remove"])]
-    pub(super) target: Option<Target>,
+    /// An address or prefix, a bare IPv6 address meaning its /64; or a preset such as preset:cloudflare
+    #[arg(required_unless_present_any = ["list", "remove", "presets"])]
+    pub(super) target: Option<Allowable>,
     /// How long, such as 30m, 8h or 7d [default: until it is removed]
     #[arg(long, value_name = "T", value_parser = crate::config::parse_duration, conflicts_with_all = ["list", "remove"])]
     pub(super) ttl: Option<std::time::Duration>,
     /// Also a prefix shorter than /8 (IPv6: /32)
-    #[arg(long, conflicts_with_all = ["list", "remove"])]
+    #[arg(long, conflicts_with_all = ["list", "remove", "presets"])]
     pub(super) force: bool,
     /// List what is never banned, and why
     #[arg(long, conflicts_with_all = ["target", "remove"])]
     pub(super) list: bool,
     /// Take off the allow list what was put there by hand
     #[arg(long, value_name = "TARGET", conflicts_with = "target")]
-    pub(super) remove: Option<Target>,
+    pub(super) remove: Option<Allowable>,
+    /// List the presets, with the day of their ranges
+    #[arg(long, conflicts_with_all = ["target", "remove", "list", "ttl"])]
+    pub(super) presets: bool,
     /// Print what was done, or the list, as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What can be allowed by hand.
+#[derive(Clone, Debug)]
+pub(super) enum Allowable {
+    /// An address or prefix.
+    One(Target),
+    /// All ranges of a provider.
+    Preset(&'static crate::config::Preset),
+}
+
+impl std::str::FromStr for Allowable {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("preset:") {
+            Some(name) => crate::config::Preset::named(name).map(Self::Preset),
+            None => text
+                .parse()
+                .map(Self::One)
+                .map_err(|error: crate::event::TargetError| error.to_string()),
+        }
+    }
 }
 
 #[derive(Debug, Parser)]

@@ -90,6 +90,13 @@ impl Check<'_> {
             state_dir: self.one("state_dir", raw.state_dir, usual.state_dir, path)?,
             run_dir: self.one("run_dir", raw.run_dir, usual.run_dir, path)?,
             bpf_dir: self.one("bpf_dir", raw.bpf_dir, usual.bpf_dir, path)?,
+            control_group: self.one(
+                "control_group",
+                raw.control_group,
+                usual.control_group,
+                |text| listeners::group_name(text).map(Some),
+            )?,
+            sandbox: self.one("sandbox", raw.sandbox, usual.sandbox, boolean)?,
             builtin_rules: self.one(
                 "builtin_rules",
                 raw.builtin_rules,

@@ -69,6 +69,13 @@ pub enum Request {
     Reload,
 }
 
+impl Request {
+    /// Whether it changes nothing.
+    pub const fn only_looks(&self) -> bool {
+        matches!(self, Self::Status | Self::List | Self::Show { .. } | Self::AllowList)
+    }
+}
+
 /// What the daemon answers.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "response", rename_all = "kebab-case")]

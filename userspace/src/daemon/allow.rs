@@ -109,6 +109,14 @@ pub(super) fn tell_troubles(files: &AllowFiles, health: &Health) {
         );
         broken.push(path);
     }
+    match files.left_out() {
+        0 => health.clear("allow-files-full", ""),
+        left_out => health.degrade(
+            "allow-files-full",
+            "",
+            format!("{left_out} entries of the files in `allow` have no room: write prefixes instead of addresses"),
+        ),
+    }
     health.clear_unless("allow-file", |path| broken.iter().any(|broken| broken == path));
 }
 

@@ -217,6 +217,8 @@ fn keep_fixed(config: &mut Config, old: &Config) -> Vec<String> {
     keep!(state_dir);
     keep!(run_dir);
     keep!(bpf_dir);
+    keep!(control_group);
+    keep!(sandbox);
     keep!(ban.max);
     keep!(ban.ipv6_prefix);
     keep!(ban.score_half_life);

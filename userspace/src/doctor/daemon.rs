@@ -6,7 +6,8 @@ use super::{Finding, Findings, Host, Part, Severity};
 use crate::control::{self, ClientError, Request, Response, State};
 
 /// What the daemon notes and this command has looked at itself, with a command that mends it.
-const LOOKED_AT: [&str; 6] = [
+const LOOKED_AT: [&str; 7] = [
+    "allow-file",
     "configuration-invalid",
     "generic-mode",
     "packs-invalid",
@@ -78,7 +79,8 @@ pub(super) fn examine(host: &Host, findings: &mut Findings) {
 /// The command with which one finds out more, or ends it.
 fn remedy(code: &str) -> &'static str {
     match code {
-        "off" => "ravelin panic --end",
+        "off" | "unconfirmed" => "ravelin panic --end",
+        "confirm-pending" => "ravelin confirm   # from a login that was opened after the start",
         "reload-refused" | "list-unreadable" => "ravelin check",
         "mail-misconfigured" | "mail-refused" | "mail-undelivered" => "ravelin mail test",
         "front-suspected" => "ravelin history   # then `fronts:` in the configuration, or reload",

@@ -14,8 +14,10 @@ use crate::rules::Stamp;
 
 /// Bytes that a file may have.
 const MOST_BYTES: u64 = 4 << 20;
-/// Entries that a file may have: what the kernel has room for, of which others want some.
-const MOST_ENTRIES: usize = 1 << 14;
+/// Entries that a file may have.
+const MOST_ENTRIES: usize = 1 << 13;
+/// Entries of all files: the kernel has room for 16,384 of each family, of which others want some.
+const MOST_IN_ALL: usize = 12 << 10;
 
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
@@ -165,9 +167,18 @@ impl AllowFiles {
         news
     }
 
-    /// What they hold.
+    /// What they hold, as far as there is room for it.
     pub fn nets(&self) -> Vec<IpNet> {
-        self.0.iter().filter_map(|watched| watched.nets.as_deref()).flatten().copied().collect()
+        self.entries().take(MOST_IN_ALL).collect()
+    }
+
+    /// How many entries there is no room for.
+    pub fn left_out(&self) -> usize {
+        self.entries().count().saturating_sub(MOST_IN_ALL)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = IpNet> {
+        self.0.iter().filter_map(|watched| watched.nets.as_deref()).flatten().copied()
     }
 
     /// Those that something is wrong with.

@@ -22,6 +22,8 @@ fn config() -> Config {
         state_dir: PathBuf::new(),
         run_dir: PathBuf::new(),
         bpf_dir: PathBuf::new(),
+        control_group: None,
+        sandbox: false,
         builtin_rules: true,
         rules: Vec::new(),
         suricata_rules: PathBuf::new(),
