@@ -169,7 +169,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let config = effective(&loaded, options);
     let _lock = Lock::take(&config.run_dir)?;
     let packs = Arc::new(packs(&config, &health)?);
-    confine::confine(&config, options, packs.rules(), &health);
+    let left = confine::confine(&config, options, packs.rules(), &health);
     // From here on a signal waits for its turn instead of ending us in the middle of a start.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -289,6 +289,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         off,
         recent,
         wall,
+        left,
     });
     runtime.block_on(live(Live {
         signals,

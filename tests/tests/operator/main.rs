@@ -16,6 +16,7 @@ mod past;
 mod ports;
 mod reload;
 mod rules;
+mod sandbox;
 mod sessions;
 mod surroundings;
 mod trust;

@@ -28,6 +28,7 @@ use crate::format::Undecodable;
 use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
 use crate::policy::AllowFiles;
 use crate::rules::ListWatch;
+use crate::sandbox::Needs;
 use crate::seeded::HashMap;
 use crate::source::{Batch, Inbox, Loss, Matches, Position, Received, Report};
 use crate::store::{self, Effect, Evidence};
@@ -98,6 +99,8 @@ pub(super) struct Parts {
     /// Lines of earlier.
     pub(super) recent: Recent,
     pub(super) wall: WallClock,
+    /// What the sandbox has left us; `None`: everything.
+    pub(super) left: Option<Needs>,
 }
 
 /// The engine's thread.

@@ -13,13 +13,14 @@ use tokio::sync::{oneshot, watch};
 use super::health::Health;
 use super::pipeline::{Command, Pipeline};
 use super::sources::{self, Positions};
-use super::{DaemonError, Options, effective, network};
+use super::{DaemonError, Options, confine, effective, network};
 use crate::config::{self, Config, Loaded, MailConfig, Shown};
 use crate::control::Response;
 use crate::host::{self, Facts};
 use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy, Webhook};
 use crate::policy::{Network, SuricataProof, read_allow_file};
 use crate::rules::{Packs, Rule};
+use crate::sandbox::Needs;
 use crate::source::{CommandSender, Inbox};
 use crate::store::{self, Reader};
 
@@ -30,6 +31,7 @@ pub(super) struct Fresh {
     packs: Arc<Packs>,
     facts: Facts,
     network: Network,
+    needs: Needs,
     proof: SuricataProof,
     positions: Positions,
     /// `None`: no mail.
@@ -130,18 +132,27 @@ impl Job {
             .map_err(|error| error.to_string())?;
         let network = network::of(&facts, &config);
         let packs = Arc::new(packs);
-        Ok(Fresh { loaded, config, packs, facts, network, proof, positions, courier })
+        let needs = confine::needs(&config, &self.options, packs.rules());
+        Ok(Fresh { loaded, config, packs, facts, network, needs, proof, positions, courier })
     }
 }
 
 impl Pipeline {
     /// Takes over what was read; what changed, one sentence each.
     pub(super) fn reload(&mut self, fresh: Fresh, inbox: &Inbox<Command>) -> Vec<String> {
-        let Fresh { loaded, mut config, packs, facts, network, proof, positions, courier } = fresh;
+        let Fresh { loaded, mut config, packs, facts, network, needs, proof, positions, courier } =
+            fresh;
         let old = self.parts.config.clone();
         let mut changes = keep_fixed(&mut config, &old);
         changes.extend(config_changes(&old, &config));
         changes.extend(rule_changes(self.parts.engine.packs(), &packs));
+        match confine::beyond(&needs, self.parts.left.as_ref()) {
+            Some(beyond) => {
+                self.parts.health.note("restart-needed", "", beyond.clone());
+                changes.push(beyond);
+            }
+            None => self.parts.health.clear("restart-needed", ""),
+        }
 
         let proof_known = !proof.is_unknown();
         self.parts.engine.reload(packs, &config, &network, proof);

@@ -80,6 +80,7 @@ pub(super) fn examine(host: &Host, findings: &mut Findings) {
 fn remedy(code: &str) -> &'static str {
     match code {
         "off" | "unconfirmed" => "ravelin panic --end",
+        "restart-needed" | "sandbox-off" => "systemctl restart ravelin",
         "confirm-pending" => "ravelin confirm   # from a login that was opened after the start",
         "reload-refused" | "list-unreadable" => "ravelin check",
         "mail-misconfigured" | "mail-refused" | "mail-undelivered" => "ravelin mail test",

@@ -283,7 +283,7 @@ fn rules(needs: &Needs) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, Backend> {
     rules.insert(libc::SYS_mprotect, any([Ok(vec![lacks(2, run)?])])?);
     // Nobody types into a terminal for its owner.
     let (type_in, draw) = (libc::TIOCSTI, libc::TIOCLINUX);
-    rules.insert(libc::SYS_ioctl, any([Ok(vec![is_not(1, type_in)?, is_not(1, draw.into())?])])?);
+    rules.insert(libc::SYS_ioctl, any([Ok(vec![is_not(1, type_in)?, is_not(1, draw)?])])?);
     // Limits are read.
     let read = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
     rules.insert(libc::SYS_prlimit64, any([Ok(vec![read])])?);

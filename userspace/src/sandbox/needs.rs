@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::places;
 use crate::config::{Config, Input, XdpMode};
 use crate::rules::RuleSet;
 use crate::source::{self, Planned};
@@ -57,6 +58,38 @@ impl Needs {
         needs
     }
 
+    /// What of these another one, that is in force, doesn't leave; a phrase each.
+    pub fn beyond(&self, left: &Self) -> Vec<String> {
+        let reached = |path: &Path, write: bool| {
+            let read =
+                || places::READ.iter().map(Path::new).chain(left.read.iter().map(AsRef::as_ref));
+            left.write.iter().any(|folder| path.starts_with(folder))
+                || (!write && read().any(|folder| path.starts_with(folder)))
+        };
+        let mut beyond: Vec<String> = self
+            .read
+            .iter()
+            .filter(|path| !reached(path, false))
+            .map(|path| format!("reading {}", path.display()))
+            .chain(
+                self.write
+                    .iter()
+                    .filter(|path| !reached(path, true))
+                    .map(|path| format!("writing to {}", path.display())),
+            )
+            .collect();
+        for (needed, there, what) in [
+            (self.programs, left.programs, "running journalctl"),
+            (self.low_ports, left.low_ports, "listening at a port below 1024"),
+            (self.groups, left.groups, "giving a socket to a group"),
+        ] {
+            if needed && !there {
+                beyond.push(what.to_owned());
+            }
+        }
+        beyond
+    }
+
     fn source(&mut self, input: &Input) {
         match input {
             Input::File(path) => self.read_beside(path),
@@ -100,6 +133,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_beyond_is_told() {
+        let of = |read: &[&str], write: &[&str]| Needs {
+            read: read.iter().map(PathBuf::from).collect(),
+            write: write.iter().map(PathBuf::from).collect(),
+            ..Needs::default()
+        };
+        let left = of(&["/srv/log"], &["/var/lib/ravelin"]);
+        assert!(of(&["/srv/log/app", "/etc/x", "/var/lib/ravelin"], &[]).beyond(&left).is_empty());
+        let more = Needs { programs: true, ..of(&["/srv", "/srv/logs"], &["/srv/log"]) };
+        assert_eq!(
+            more.beyond(&left),
+            ["reading /srv", "reading /srv/logs", "writing to /srv/log", "running journalctl"]
+        );
+    }
+
+    #[test]
     fn a_pattern_needs_the_folder_before_its_first_wildcard() {
         for (pattern, fixed) in [
             ("/var/log/nginx/*.log", "/var/log/nginx/-"),
@@ -116,7 +165,7 @@ mod tests {
         let real = dir.path().canonicalize().unwrap();
         let mut needs = Needs::default();
         needs.read_beside(&real.join("later/deeper/auth.log"));
-        assert_eq!(needs.read, [real.clone()]);
+        assert_eq!(needs.read, std::slice::from_ref(&real));
         std::fs::create_dir(real.join("elsewhere")).unwrap();
         std::fs::write(real.join("elsewhere/log"), "").unwrap();
         std::fs::create_dir(real.join("logs")).unwrap();

@@ -16,7 +16,7 @@ use super::{Gap, Needs};
 const KNOWN: ABI = ABI::V6;
 
 /// Read on every host, whatever is configured.
-const READ: [&str; 12] = [
+pub(super) const READ: [&str; 12] = [
     // Names, accounts, zone, authorities, our own configuration.
     "/etc",
     // Libraries of the resolver and of journalctl, time zones.

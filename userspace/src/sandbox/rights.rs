@@ -59,7 +59,12 @@ fn drop_all_but(kept: CapabilitySet) -> io::Result<()> {
         }
     }
     clear_ambient_capability_set()?;
-    let stays = capabilities(None)?.permitted & kept;
+    let there = capabilities(None)?;
+    if kept.contains(there.permitted | there.inheritable) {
+        // As the unit gives them, whose filter doesn't let us change them.
+        return Ok(());
+    }
+    let stays = there.permitted & kept;
     let sets =
         CapabilitySets { effective: stays, permitted: stays, inheritable: CapabilitySet::empty() };
     Ok(set_capabilities(None, sets)?)
