@@ -29,6 +29,7 @@ mod suspects;
 mod telling;
 mod upkeep;
 mod vigilance;
+mod way_in;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -301,6 +302,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         drops,
         listener_dir,
         control_group,
+        first: opened.created,
         writer,
     }))
 }
@@ -376,6 +378,7 @@ struct Live {
     drops: Option<FromKernel>,
     listener_dir: PathBuf,
     control_group: Option<String>,
+    first: bool,
     writer: Writer,
 }
 
@@ -390,12 +393,14 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         drops,
         listener_dir,
         control_group,
+        first,
         writer,
     } = live;
     let system = |what| move |source| DaemonError::System { what, source };
     let Signals { mut terminate, mut interrupt, mut hangup } = signals;
     let listener = control::bind(&listener_dir, control_group.as_deref())?;
     pipeline.announce_start();
+    pipeline.tell_way_in(first);
 
     let (ended, mut engine_ended) = oneshot::channel();
     let engine = thread::Builder::new()

@@ -17,6 +17,7 @@ mod ports;
 mod reload;
 mod rules;
 mod sandbox;
+mod secrets;
 mod sessions;
 mod surroundings;
 mod trust;
