@@ -82,7 +82,9 @@ fn no_secret_is_in_arguments_environment_logs_json_or_database() {
 fn somebody(daemon: &Daemon, group: &str, args: &[&str]) -> (Option<i32>, String) {
     // A copy that he may run, whoever owns the way to the one that was built.
     let copy = daemon.path("copy");
-    fs::copy(super::daemon::program().get_program(), &copy).unwrap();
+    if !copy.exists() {
+        fs::copy(super::daemon::program().get_program(), &copy).unwrap();
+    }
     let output = Command::new("setpriv")
         .args(["--reuid=65533", &format!("--regid={group}"), "--clear-groups"])
         .arg(copy)
