@@ -142,11 +142,15 @@ impl Reason {
     }
 }
 
+/// [`Settings::off`] as a deadline: from this value on, what is above it is the second of `CLOCK_MONOTONIC` from which
+/// everything passes. So a start that nobody confirms ends by itself, also when nobody lives to end it.
+pub const OFF_FROM: u32 = 16;
+
 /// What userspace tells the program, read once a packet.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Settings {
-    /// Anything but 0: pass everything (`ravelin panic`).
+    /// Anything but 0: pass everything (`ravelin panic`); [`OFF_FROM`] and above: from a moment on.
     pub off: u32,
     /// Anything but 0 while the IPv4 trie holds entries; it is looked up only then. Not their number: a
     /// write that changes more than one byte may be seen half done, and 255 to 256 might pass for 0.

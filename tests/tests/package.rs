@@ -123,16 +123,21 @@ impl Root {
 
     /// A daemon out of the installed files, once it answers.
     fn daemon(&self, args: &[&str]) -> Daemon {
+        self.daemon_of("ravelin", args)
+    }
+
+    /// The same of another program.
+    fn daemon_of(&self, program: &str, args: &[&str]) -> Daemon {
         let log = OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
-        let mut command = self.command("ravelin", &[&["run"], args].concat());
+        let mut command = self.command(program, &[&["run"], args].concat());
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let daemon = Daemon(child);
-        self.wait_until("the daemon answers", || self.status()["pid"] != 0);
+        self.wait_until("the daemon answers", || self.status(program)["pid"] != 0);
         daemon
     }
 
-    fn status(&self) -> Value {
-        let output = self.command("ravelin", &["status", "--json"]).output().unwrap();
+    fn status(&self, program: &str) -> Value {
+        let output = self.command(program, &["status", "--json"]).output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
@@ -219,7 +224,7 @@ fn it_installs_tries_bans_upgrades_and_leaves_nothing() {
     // Nothing is enabled, nothing runs, everything is where it belongs.
     let enabled = "/etc/systemd/system/multi-user.target.wants/ravelin.service";
     assert!(!root.listing().contains(enabled));
-    assert_eq!(root.status()["state"], "off");
+    assert_eq!(root.status("ravelin")["state"], "off");
     root.run("bash", &["-n", "/usr/share/bash-completion/completions/ravelin"]);
     for file in [
         "/usr/share/man/man1/ravelin-doctor.1.gz",
@@ -227,6 +232,7 @@ fn it_installs_tries_bans_upgrades_and_leaves_nothing() {
         "/usr/share/fish/vendor_completions.d/ravelin.fish",
         "/usr/share/ravelin/rules/sshd.yaml",
         "/usr/lib/systemd/system/ravelin.service",
+        "/usr/lib/systemd/system/ravelin-trial.service",
         "/etc/ravelin/ravelin.yaml",
     ] {
         root.run("test", &["-s", file]);
@@ -238,7 +244,7 @@ fn it_installs_tries_bans_upgrades_and_leaves_nothing() {
     assert!(findings(&report, "ok").contains(&"program".to_owned()), "{report}");
     root.run("ravelin", &["check"]);
     let dry = root.daemon(&["--dry-run"]);
-    assert_eq!(root.status()["state"], "observing");
+    assert_eq!(root.status("ravelin")["state"], "observing");
     assert_eq!(root.pins(), "", "a dry run touches the kernel");
     dry.terminate();
 
@@ -249,7 +255,7 @@ fn it_installs_tries_bans_upgrades_and_leaves_nothing() {
     let daemon = root.daemon(&[]);
     assert!(pair.client.pings(CLIENT, SERVER, 1));
     root.run("sh", &["-c", auth_log]);
-    root.wait_until("it bans", || root.status()["bans"] == 1);
+    root.wait_until("it bans", || root.status("ravelin")["bans"] == 1);
     assert!(pair.client.is_cut_off(CLIENT, SERVER, 2));
 
     // Neither a death nor an upgrade lets anybody in.
@@ -268,8 +274,15 @@ fn it_installs_tries_bans_upgrades_and_leaves_nothing() {
     assert!(pair.client.is_cut_off(CLIENT, SERVER, 2));
     daemon.terminate();
 
-    // Purged, nothing is left.
-    root.run("rm", &["/var/log/auth.log"]);
+    // Purged, nothing is left: not even what a copy of the program has pinned after the package was removed.
+    root.run("cp", &["/usr/bin/ravelin", "/copy"]);
+    root.run("dpkg", &["--remove", "ravelin"]);
+    assert_eq!(root.pins(), "");
+    let daemon = root.daemon_of("/copy", &[]);
+    assert!(pair.client.is_cut_off(CLIENT, SERVER, 2));
+    daemon.kill();
+    assert!(root.pins().contains("/BANS_V4") && root.pins().contains("/links/s0"));
+    root.run("rm", &["/copy", "/var/log/auth.log"]);
     root.run("dpkg", &["--purge", "ravelin"]);
     assert_eq!(root.pins(), "");
     let after = root.listing();

@@ -27,6 +27,7 @@ mod pinned;
 mod pins;
 mod place;
 mod placement;
+mod probation;
 mod restore;
 mod scopes;
 mod stock;
@@ -35,7 +36,8 @@ mod sweep;
 mod sys;
 mod takeover;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
@@ -49,6 +51,7 @@ use self::lapses::Lapses;
 use self::maps::Maps;
 use self::nets::Nets;
 use self::pins::Pins;
+use self::probation::PANIC;
 use self::takeover::Older;
 use crate::config::XdpMode;
 use crate::event::{Ports, Target};
@@ -61,8 +64,17 @@ pub use self::error::{AttachError, BlocklistError};
 pub use self::events::{DropEvents, ProgramLog};
 pub use self::object::for_loaders as object;
 pub use self::pinned::{Pinned, detach};
+pub use self::probation::Probation;
 pub use self::restore::{Restored, Wanted};
 pub use self::survey::{Survey, is_on_bpffs, survey, trial};
+
+/// Makes the folders of the pins, and mounts a BPF file system in its usual place where that is missing.
+///
+/// # Errors
+/// As [`Blocklist::open`]'s, which does the same.
+pub fn prepare(bpf_dir: &Path) -> Result<(), BlocklistError> {
+    Pins::prepare(bpf_dir).map(drop)
+}
 
 /// What [`Blocklist::open`] needs to know.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -77,6 +89,9 @@ pub struct Options {
     pub max: u32,
     /// Drops a second and CPU that are announced through [`DropEvents`]; 0: none.
     pub events_per_second: u32,
+    /// Somebody has to confirm this start within that time, or everything passes and the program comes off; a
+    /// deadline that stands already stays.
+    pub confirm_within: Option<Duration>,
 }
 
 /// What [`Blocklist::open`] found and did.
@@ -89,10 +104,13 @@ pub struct Opened {
     /// Another size needs other maps: it comes with the next boot, or by detaching and removing
     /// `<bpf_dir>` while the daemon is down; the bans come back from the database.
     pub kept_max: Option<u32>,
-    /// The program was told to pass everything, and still is: [`Blocklist::set_off`].
+    /// The program was told to pass everything by a daemon that only observed, and still is:
+    /// [`Blocklist::set_off`].
     pub off: bool,
     /// It was told so by `ravelin panic` ([`Blocklist::set_panic`]), and stays so until a person ends it.
     pub panic: bool,
+    /// Nobody confirmed an earlier start in time, so nothing was attached: [`Blocklist::try_again`].
+    pub unconfirmed: bool,
     /// Interfaces that aren't protected, and why.
     pub refused: Vec<AttachError>,
     /// Interfaces that are no longer asked for and have been let go.
@@ -140,9 +158,6 @@ impl KernelBan {
         }
     }
 }
-
-/// [`Settings::off`] by a person's hand, which no start of the daemon takes back.
-const PANIC: u32 = 2;
 
 /// What became of packets, since the maps were made.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -232,6 +247,8 @@ impl Blocklist {
             older.fill(&mut maps)?;
             settings.off = settings.off.max(older.off()?);
         }
+        let clock = Clock::read();
+        settings.off = probation::begin(settings.off, options.confirm_within, clock.monotonic_ns());
         let mut blocklist = Self {
             ebpf,
             pins,
@@ -248,23 +265,23 @@ impl Blocklist {
             exact: 0,
             exact_v6: 0,
             gone: 0,
-            suspended_ns: Clock::read().suspended_ns(),
+            suspended_ns: clock.suspended_ns(),
         };
         blocklist.take_stock()?;
 
-        let released = blocklist.release_others(&options.interfaces)?;
-        let refused = options
-            .interfaces
-            .iter()
-            .filter_map(|interface| blocklist.attach(interface).err())
-            .collect();
+        let unconfirmed = blocklist.probation(clock.monotonic_ns()) == Probation::Failed;
+        let interfaces = if unconfirmed { &[] } else { &options.interfaces[..] };
+        let released = blocklist.release_others(interfaces)?;
+        let refused =
+            interfaces.iter().filter_map(|interface| blocklist.attach(interface).err()).collect();
         let taken_over = older.map(|older| blocklist.finish_takeover(older)).transpose()?;
         let kept = blocklist.maps.max_entries(map::BANS_V4)?;
         let opened = Opened {
             adopted: found_maps.then(|| blocklist.len()),
             kept_max: (kept != options.max).then_some(kept),
-            off: blocklist.settings.off != 0,
+            off: blocklist.settings.off == probation::OBSERVED,
             panic: blocklist.settings.off == PANIC,
+            unconfirmed,
             refused,
             released,
             taken_over,

@@ -8,6 +8,7 @@ mod allow;
 mod args;
 mod ban;
 mod check;
+mod confirm;
 mod doctor;
 mod explain;
 mod history;
@@ -67,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Report(report) => report::run(config, report),
         Command::Reload(reload) => reload::run(config, reload),
         Command::Panic(panic) => panic::run(config, panic),
+        Command::Confirm(confirm) => confirm::run(config, confirm),
         Command::Mail(mail) => mail::run(config, mail),
         Command::Object(object) => object::run(config, object),
     };

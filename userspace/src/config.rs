@@ -8,6 +8,7 @@ mod error;
 mod last_good;
 mod listen;
 mod nearest;
+mod preset;
 mod raw;
 mod relay;
 #[cfg(test)]
@@ -22,11 +23,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use self::check::prefix as parse_prefix;
 pub use self::duration::{DurationError, Shown, parse_duration};
 pub use self::error::{ConfigError, Place};
 pub use self::last_good::{LastGoodError, Loaded, load, load_or_last_good};
 pub use self::listen::{SocketKind, SyslogPort, Transport, UnixSocket};
 pub use self::nearest::nearest;
+pub use self::preset::{Named, Preset};
 pub use self::urgency::Urgency;
 
 /// The configuration that is used where none is named.
@@ -47,6 +50,10 @@ pub struct Config {
     pub run_dir: PathBuf,
     /// Where maps and links are pinned.
     pub bpf_dir: PathBuf,
+    /// A group that may look over the control socket, beside root who may act.
+    pub control_group: Option<String>,
+    /// Whether the daemon gives up what it doesn't need.
+    pub sandbox: bool,
     /// Whether the packs inside the binary are used.
     pub builtin_rules: bool,
     /// More packs: files, or directories of `*.yaml`; each must exist.
@@ -59,6 +66,10 @@ pub struct Config {
     pub home: Vec<IpNet>,
     /// Never banned, beside the built-in entries.
     pub allow: Vec<IpNet>,
+    /// Ranges that providers publish, never banned either.
+    pub allow_presets: Vec<&'static Preset>,
+    /// Files with more of them, an address or prefix a line.
+    pub allow_files: Vec<PathBuf>,
     /// Load balancers, CDNs, proxies: what came through them by HTTP never bans them.
     pub fronts: Vec<IpNet>,
     /// What bans, and for how long.
@@ -94,12 +105,16 @@ impl Default for Config {
             state_dir: "/var/lib/ravelin".into(),
             run_dir: "/run/ravelin".into(),
             bpf_dir: "/sys/fs/bpf/ravelin".into(),
+            control_group: None,
+            sandbox: true,
             builtin_rules: true,
             rules: Vec::new(),
             suricata_rules: "/var/lib/suricata/rules/suricata.rules".into(),
             sources: None,
             home: Vec::new(),
             allow: Vec::new(),
+            allow_presets: Vec::new(),
+            allow_files: Vec::new(),
             fronts: Vec::new(),
             ban: BanConfig::default(),
             mail: MailConfig::default(),

@@ -8,6 +8,7 @@ mod allow;
 mod announcer;
 mod checkpoint;
 mod clock;
+mod confine;
 mod desk;
 mod echoes;
 mod evidence;
@@ -19,6 +20,7 @@ mod logline;
 mod measure;
 mod network;
 mod pipeline;
+mod probation;
 mod rebuild;
 mod reconcile;
 mod reload;
@@ -28,12 +30,14 @@ mod suspects;
 mod telling;
 mod upkeep;
 mod vigilance;
+mod way_in;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -47,6 +51,7 @@ use self::health::Health;
 use self::lock::{Lock, LockError};
 pub use self::network::of as network_of;
 use self::pipeline::{Command, Enforcement, Parts, Pipeline};
+pub use self::probation::{NOTHING as NOTHING_TO_CONFIRM, UNCONFIRMED};
 use self::reconcile::Together;
 use self::reload::{Job, Reloader};
 use self::sources::Positions;
@@ -54,14 +59,14 @@ use self::sources::Sources;
 pub(crate) use self::sources::{anybodys, untrusted};
 use self::surroundings::Surroundings;
 use crate::blocklist::{
-    self, Blocklist, BlocklistError, Clock, Options as BlocklistOptions, Pinned,
+    self, Blocklist, BlocklistError, Clock, Options as BlocklistOptions, Pinned, Probation,
 };
 use crate::config::{self, Config, ConfigError, Loaded, Mode, XdpMode};
 use crate::control::{self, Request, ServerError};
 use crate::engine::Engine;
 use crate::host::{self, HostError, Watch};
 use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy};
-use crate::policy::SuricataProof;
+use crate::policy::{AllowFiles, SuricataProof};
 use crate::rules::{ListWatch, PackErrors, Packs};
 use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
 use crate::store::{Effect, Retention, Store, StoreError, Writer, salvage};
@@ -81,6 +86,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Instead of the configured interfaces, unless empty.
     pub interfaces: Vec<String>,
+    /// Somebody has to confirm this start within that time, or it ends by itself.
+    pub confirm_within: Option<Duration>,
 }
 
 /// Why the daemon doesn't run.
@@ -163,6 +170,10 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
             format!("{error}; the last good configuration is in use: mend the file and restart"),
         );
     }
+    let config = effective(&loaded, options);
+    let _lock = Lock::take(&config.run_dir)?;
+    let packs = Arc::new(packs(&config, &health)?);
+    let left = confine::confine(&config, options, packs.rules(), &health);
     // From here on a signal waits for its turn instead of ending us in the middle of a start.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -173,9 +184,6 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         let _inside = runtime.enter();
         Signals::catch()?
     };
-    let config = effective(&loaded, options);
-    let _lock = Lock::take(&config.run_dir)?;
-    let packs = Arc::new(packs(&config, &health)?);
     let (mut store, opened) = Store::open_or_stand_in(&config.state_dir)?;
     if let Some(why) = opened.unusable {
         health.degrade("database-failing", "", failing(&why));
@@ -201,6 +209,9 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         Engine::new(packs, &config, network.clone(), proof).in_zone(TimeZone::system());
     let lists = ListWatch::new(&engine.packs().rules().lists);
     engine.set_lists(lists.lists());
+    let allow_files = AllowFiles::new(&config.allow_files);
+    engine.policy_mut().set_allow_files(allow_files.nets());
+    allow::tell_troubles(&allow_files, &health);
     let interfaces = if config.interfaces.is_empty() {
         facts.default_interfaces
     } else {
@@ -234,7 +245,8 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     engine.policy_mut().confirm_sessions(Box::new(|peer, port| {
         host::connections(peer.into(), port).ok().map(|found| !found.is_empty())
     }));
-    let (listener_dir, metrics, noted) = (config.run_dir.clone(), config.metrics, health.clone());
+    let (listener_dir, control_group) = (config.run_dir.clone(), config.control_group.clone());
+    let (metrics, noted) = (config.metrics, health.clone());
     let writer = Writer::spawn(
         store,
         Retention {
@@ -267,6 +279,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
     let pipeline = Pipeline::new(Parts {
         engine,
         lists,
+        allow_files,
         enforcement,
         bans,
         sources,
@@ -281,6 +294,7 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         off,
         recent,
         wall,
+        left,
     });
     runtime.block_on(live(Live {
         signals,
@@ -291,6 +305,8 @@ pub fn run(options: &Options) -> Result<(), DaemonError> {
         couriers: new_couriers,
         drops,
         listener_dir,
+        control_group,
+        first: opened.created,
         writer,
         metrics,
         health: noted,
@@ -367,6 +383,8 @@ struct Live {
     couriers: mpsc::UnboundedReceiver<Option<Courier>>,
     drops: Option<FromKernel>,
     listener_dir: PathBuf,
+    control_group: Option<String>,
+    first: bool,
     writer: Writer,
     metrics: Option<SocketAddr>,
     health: Health,
@@ -382,14 +400,17 @@ async fn live(live: Live) -> Result<(), DaemonError> {
         couriers,
         drops,
         listener_dir,
+        control_group,
+        first,
         writer,
         metrics,
         health,
     } = live;
     let system = |what| move |source| DaemonError::System { what, source };
     let Signals { mut terminate, mut interrupt, mut hangup } = signals;
-    let listener = control::bind(&listener_dir)?;
+    let listener = control::bind(&listener_dir, control_group.as_deref())?;
     pipeline.announce_start();
+    pipeline.tell_way_in(first);
 
     let (ended, mut engine_ended) = oneshot::channel();
     let engine = thread::Builder::new()
@@ -511,6 +532,9 @@ fn enforcement(
         if !options.dry_run {
             pass_everything(config)?;
         }
+        if options.confirm_within.is_some() {
+            tracing::warn!("Mode is observe: nobody is banned, so nothing waits to be confirmed.");
+        }
         return Ok((Enforcement::Observe, None, false));
     }
     if interfaces.is_empty() {
@@ -522,6 +546,7 @@ fn enforcement(
         xdp_mode: config.xdp_mode,
         max: config.ban.max,
         events_per_second: EVENTS_PER_SECOND,
+        confirm_within: options.confirm_within,
     })?;
     for attached in blocklist.interfaces() {
         tracing::info!(interface = attached.interface, mode = attached.mode.as_str(), "Attached.");
@@ -534,7 +559,10 @@ fn enforcement(
         }
     }
     // What another loader attaches may come after us.
-    if blocklist.interfaces().is_empty() && config.xdp_mode != XdpMode::MapsOnly {
+    if blocklist.interfaces().is_empty()
+        && config.xdp_mode != XdpMode::MapsOnly
+        && !opened.unconfirmed
+    {
         let reasons = opened.refused.iter().map(ToString::to_string).collect();
         return Err(DaemonError::NotProtected { reasons });
     }
@@ -567,9 +595,17 @@ fn enforcement(
         blocklist.set_off(false)?;
         tracing::info!("The program passed everything; it enforces again.");
     }
+    let clock = Clock::read();
+    match blocklist.probation(clock.monotonic_ns()) {
+        Probation::Over => {}
+        Probation::Until(deadline) => {
+            health.note(probation::PENDING, "", probation::pending(&clock, deadline));
+        }
+        Probation::Failed => health.degrade(probation::FAILED, "", UNCONFIRMED.to_owned()),
+    }
     let log = blocklist.program_log();
     let drops = blocklist.drop_events().map(|drops| FromKernel { drops, log });
-    Ok((Enforcement::Kernel(Box::new(blocklist)), drops, opened.panic))
+    Ok((Enforcement::Kernel(Box::new(blocklist)), drops, opened.panic || opened.unconfirmed))
 }
 
 /// Nothing that an earlier daemon has left attached drops anything while we only observe.

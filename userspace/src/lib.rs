@@ -24,6 +24,7 @@ pub mod mail;
 pub mod metrics;
 pub mod policy;
 pub mod rules;
+pub mod sandbox;
 mod seeded;
 pub mod source;
 pub mod store;

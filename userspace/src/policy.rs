@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 mod allow;
+mod allow_files;
 mod attribution;
 mod by_hand;
 mod pace;
@@ -39,6 +40,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use self::allow::AllowList;
 pub use self::allow::Why;
+pub use self::allow_files::{AllowFileError, AllowFiles, read as read_allow_file};
 use self::attribution::{Attribution, Fronts, Home};
 pub use self::by_hand::{AllowEntry, DisallowRefusal, HandRefusal};
 use self::pace::Pace;
@@ -47,7 +49,7 @@ pub use self::record::Past;
 use self::record::{Asked, Record};
 pub use self::sessions::{Confirm, OpenSession};
 use self::sessions::{News, Sessions};
-use crate::config::{BanConfig, Config, Input, Mode};
+use crate::config::{BanConfig, Config, Input, Mode, Preset};
 use crate::correlator::Fired;
 use crate::event::{
     Alert, BanOrder, Event, Offence, Origin, Target, Timestamp, Ttl, Verdict, Withheld, canonical,
@@ -112,7 +114,8 @@ impl Policy {
     /// Takes another configuration; keeps bans, offences, what people allowed and what waits.
     pub fn reload(&mut self, config: &Config, network: &Network, proof: SuricataProof) {
         self.mode = config.mode;
-        self.configured = Configured::of(config, network);
+        let files = std::mem::take(&mut self.configured.files);
+        self.configured = Configured { files, ..Configured::of(config, network) };
         self.apply();
         self.proof = proof;
         self.record.configure(config.ban.forget_after, remembered(&config.ban));
@@ -127,6 +130,16 @@ impl Policy {
             return false;
         }
         self.configured.network = network.clone();
+        self.apply();
+        true
+    }
+
+    /// Takes what the `allow` files hold; says whether that is anything else than before.
+    pub fn set_allow_files(&mut self, files: Vec<IpNet>) -> bool {
+        if self.configured.files == files {
+            return false;
+        }
+        self.configured.files = files;
         self.apply();
         true
     }
@@ -548,6 +561,8 @@ impl Policy {
 #[derive(Debug)]
 struct Configured {
     allow: Vec<IpNet>,
+    presets: Vec<&'static Preset>,
+    files: Vec<IpNet>,
     /// Who sends us syslog: a ban would silence him.
     senders: Vec<IpAddr>,
     home: Vec<IpNet>,
@@ -566,6 +581,8 @@ impl Configured {
             .filter(|net| net.prefix_len() == net.max_prefix_len());
         Self {
             allow: config.allow.clone(),
+            presets: config.allow_presets.clone(),
+            files: Vec::new(),
             senders: senders.map(IpNet::addr).collect(),
             home: config.home.clone(),
             network: network.clone(),
@@ -573,7 +590,9 @@ impl Configured {
     }
 
     fn allow_list(&self, by_hand: impl IntoIterator<Item = Target>) -> AllowList {
-        AllowList::new(&self.allow, &self.senders, &self.network, by_hand)
+        let mut list = AllowList::new(&self.allow, &self.senders, &self.network, by_hand);
+        list.add_published(&self.presets, &self.files);
+        list
     }
 }
 

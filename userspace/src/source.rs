@@ -40,6 +40,7 @@ pub use self::journal::{
 };
 pub use self::last_line::{LastLine, last_line};
 pub use self::lines::LineCap;
+pub(crate) use self::listen::group_number;
 pub use self::listen::{CannotListen, Listen, ListenSource, can_listen, spawn_listener};
 pub use self::position::{FilePosition, Head, Position, PositionError};
 pub use self::status::{ListenerCounts, ListenerRow, SourceStatus, State, StatusRow};

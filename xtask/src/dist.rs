@@ -4,6 +4,7 @@ mod deb;
 mod root;
 mod stage;
 mod tarball;
+mod trial;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -314,6 +314,7 @@ fn options(dir: &Path) -> Options {
         xdp_mode: XdpMode::Auto,
         max: 65_536,
         events_per_second: 0,
+        confirm_within: None,
     }
 }
 

@@ -36,6 +36,7 @@ fn options(dir: &BpfDir, interfaces: &[&str]) -> Options {
         xdp_mode: XdpMode::Auto,
         max: 4_096,
         events_per_second: 0,
+        confirm_within: None,
     }
 }
 

@@ -71,6 +71,7 @@ fn inside(dir: OsString) -> Options {
         xdp_mode: XdpMode::Auto,
         max: 4_096,
         events_per_second: 0,
+        confirm_within: None,
     }
 }
 
@@ -171,6 +172,7 @@ fn mounts() {
         xdp_mode: XdpMode::Auto,
         max: 16,
         events_per_second: 0,
+        confirm_within: None,
     };
     let mounts = || std::fs::read_to_string("/proc/self/mounts").unwrap();
     assert!(!mounts().contains(" /sys/fs/bpf "));

@@ -17,6 +17,10 @@ pub(super) struct Daemon {
     bpf: BpfDir,
     dir: tempfile::TempDir,
     namespace: PathBuf,
+    /// What `run` is given beside the configuration.
+    run: Vec<String>,
+    /// What starts it inside the namespace.
+    inside: Vec<String>,
     /// What it sees as /var/log, if that isn't the machine's own.
     var_log: Option<PathBuf>,
 }
@@ -54,6 +58,8 @@ impl Daemon {
             bpf: BpfDir::new(),
             dir: tempfile::tempdir().unwrap(),
             namespace: Path::new("/var/run/netns").join(netns.name()),
+            run: Vec::new(),
+            inside: Vec::new(),
             var_log: None,
         };
         File::create(daemon.auth_log()).unwrap();
@@ -93,6 +99,16 @@ impl Daemon {
         self
     }
 
+    /// From its next start on `run` is given these.
+    pub(super) fn run_with(&mut self, args: &[&str]) {
+        self.run = args.iter().map(|arg| (*arg).to_owned()).collect();
+    }
+
+    /// From its next start on a program starts it that takes its command line, inside the namespace.
+    pub(super) fn started_by(&mut self, wrapper: &[&str]) {
+        self.inside = wrapper.iter().map(|word| (*word).to_owned()).collect();
+    }
+
     /// Starts it (again) and waits until it answers.
     pub(super) fn restart(&mut self) {
         self.restart_by(&[]);
@@ -102,7 +118,8 @@ impl Daemon {
     pub(super) fn restart_by(&mut self, wrapper: &[&str]) {
         self.kill();
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let mut plain = self.command(&["run"]);
+        let args = std::iter::once("run").chain(self.run.iter().map(String::as_str));
+        let mut plain = self.command_by(&self.inside, &args.collect::<Vec<_>>());
         if let Some(folder) = &self.var_log {
             // Replaced by what it runs, so that it is one process, with mounts of its own.
             let mut inside = Command::new("unshare");
@@ -151,9 +168,19 @@ impl Daemon {
 
     /// A command of Ravelin's in the namespace, with its configuration.
     pub(super) fn command(&self, args: &[&str]) -> Command {
+        self.command_by(&[], args)
+    }
+
+    /// The same, started inside the namespace by a program that takes its command line.
+    fn command_by(&self, wrapper: &[String], args: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.namespace.display())).arg("--");
-        command.arg(program().get_program()).args(args).arg("--config").arg(self.config());
+        command
+            .args(wrapper)
+            .arg(program().get_program())
+            .args(args)
+            .arg("--config")
+            .arg(self.config());
         command.stdin(Stdio::null()).env_remove("SSH_CONNECTION");
         command
     }

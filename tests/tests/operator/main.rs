@@ -4,6 +4,7 @@
 
 mod allow;
 mod capacity;
+mod confirm;
 mod daemon;
 mod dispatched;
 mod doctor;
@@ -17,10 +18,13 @@ mod ports;
 mod reload;
 mod report;
 mod rules;
+mod sandbox;
+mod secrets;
 mod sessions;
 mod surroundings;
 mod top;
 mod trust;
+mod undo;
 mod vigilance;
 
 use std::fs;
@@ -63,6 +67,7 @@ fn every_command_has_help_and_says_what_is_wrong_with_its_use() {
     for command in [
         &["allow"][..],
         &["ban"],
+        &["confirm"],
         &["doctor"],
         &["history"],
         &["list"],

@@ -116,3 +116,55 @@ fn sources_and_interfaces_come_and_go() {
     assert!(said.contains("interface d0 let go"), "{said}");
     daemon.wait_until("the guesser is banned", || daemon.banned() == ["198.51.100.7/32"]);
 }
+
+#[test]
+fn what_was_counted_before_it_counts_after_it() {
+    let (pair, daemon) = running();
+    for pid in 0..4 {
+        daemon.log_line(&super::failed_login(900 + pid, "root"));
+    }
+    daemon.wait_until("they are read", || daemon.status()["sources"][0]["lines"] == 4);
+    // Packs and numbers change meanwhile.
+    let pack = daemon.path("own.yaml");
+    fs::write(
+        &pack,
+        "pack: own\nformat: syslog\nprograms: [own]\nevents:\n  seen: {pattern: '^seen$'}\nrules:\n  - {id: 100001, level: 7, event: seen, description: Seen}\n",
+    )
+    .unwrap();
+    daemon.configure(&format!("rules: [{}]\nban: {{ttl: 7m, score: 1000}}\n", pack.display()));
+    let said = daemon.cli(&["reload"]).done().out;
+    assert!(said.contains("rules added: 100001") && said.contains("ban.score"), "{said}");
+    assert!(daemon.banned().is_empty());
+    for pid in 4..8 {
+        daemon.log_line(&super::failed_login(900 + pid, "root"));
+    }
+    daemon.wait_until("the eighth bans", || daemon.banned() == ["198.51.100.7/32"]);
+    assert!(is_cut_off(&pair));
+    let list = daemon.cli(&["list", "--json"]).done().json();
+    assert_eq!((&list[0]["rule"], &list[0]["offences"]), (&5720.into(), &1.into()));
+}
+
+#[test]
+fn a_start_with_a_broken_file_has_the_last_good_copy_and_says_so() {
+    let (pair, mut daemon) = running();
+    daemon.cli(&["ban", CLIENT]).done();
+    let good = fs::read_to_string(daemon.config()).unwrap();
+    fs::write(daemon.config(), good.replace("interfaces", "interfazes")).unwrap();
+    daemon.restart();
+    assert!(is_cut_off(&pair));
+    assert_eq!(daemon.health(), ["configuration-invalid"]);
+    let status = daemon.cli(&["status"]);
+    assert_eq!(status.code, 1, "loudly");
+    for part in ["degraded", "interfazes", "the last good configuration is in use"] {
+        assert!(status.out.contains(part), "{part}: {status:?}");
+    }
+    assert!(daemon.log().contains("configuration-invalid"));
+    for pid in 0..8 {
+        daemon.log_line(&super::failed_login(900 + pid, "root").replace(CLIENT, "192.0.2.9"));
+    }
+    daemon.wait_until("it bans as before", || daemon.banned().len() == 2);
+
+    fs::write(daemon.config(), good).unwrap();
+    daemon.cli(&["reload"]).done();
+    assert!(daemon.health().is_empty() && is_cut_off(&pair));
+}

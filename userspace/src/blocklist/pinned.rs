@@ -5,7 +5,8 @@ use std::path::Path;
 use super::maps::Maps;
 use super::pins::Pins;
 use super::place::Place;
-use super::{BlocklistError, Counters, KernelBan, PANIC};
+use super::probation::{OBSERVED, PANIC, Probation};
+use super::{BlocklistError, Clock, Counters, KernelBan};
 use crate::event::Target;
 
 /// The pinned maps of a daemon that isn't there.
@@ -13,7 +14,7 @@ use crate::event::Target;
 /// Not for use beside a living daemon, which keeps account of the maps.
 pub struct Pinned {
     pins: Pins,
-    maps: Maps,
+    pub(super) maps: Maps,
 }
 
 impl Pinned {
@@ -97,8 +98,14 @@ impl Pinned {
     /// Where the map can't be written.
     pub fn set_off(&mut self, off: bool) -> Result<(), BlocklistError> {
         let mut settings = self.maps.settings()?;
-        // A panic is for a person to end: see `set_panic`.
-        settings.off = if off { settings.off.max(1) } else { 0 };
+        let waits = Probation::of(settings.off, Clock::read().monotonic_ns());
+        settings.off = match (off, waits) {
+            (false, _) => 0,
+            // Nothing is enforced that could be confirmed.
+            (true, Probation::Until(_)) => OBSERVED,
+            // A panic and what nobody confirmed are for a person to end: see `set_panic`.
+            (true, Probation::Over | Probation::Failed) => settings.off.max(OBSERVED),
+        };
         self.maps.set_settings(settings)
     }
 

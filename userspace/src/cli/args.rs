@@ -63,6 +63,8 @@ pub(super) enum Command {
     Reload(Reload),
     /// Pass everything at once, until `ravelin panic --end`
     Panic(Panic),
+    /// Keep what `run --confirm-within` has begun: this host can be reached
+    Confirm(Confirm),
     /// Try the mail relay out
     Mail(Mail),
     /// Write the XDP object for another loader (`xdp_mode: maps-only`)
@@ -77,6 +79,18 @@ pub(super) struct Run {
     /// Attach to this interface instead of the configured ones; may be repeated
     #[arg(long, value_name = "IF")]
     pub(super) iface: Vec<String>,
+    /// Let everything pass again and detach after this time (at least 10s), unless `ravelin confirm` is said before
+    #[arg(long, value_name = "T", value_parser = confirm_within, conflicts_with = "dry_run")]
+    pub(super) confirm_within: Option<std::time::Duration>,
+}
+
+/// Time for a person to log in anew; a deadline in the next moment is a slip.
+fn confirm_within(text: &str) -> Result<std::time::Duration, String> {
+    let within = crate::config::parse_duration(text).map_err(|error| error.to_string())?;
+    if within < std::time::Duration::from_secs(10) {
+        return Err(format!("expected at least 10s, got {text}: one has to log in anew meanwhile"));
+    }
+    Ok(within)
 }
 
 #[derive(Debug, Parser)]
@@ -222,24 +236,50 @@ pub(super) struct Report {
 
 #[derive(Debug, Parser)]
 pub(super) struct Allow {
-    /// An address or prefix; a bare IPv6 address means its /64
-    #[arg(required_unless_present_any = ["list", "remove"])]
-    pub(super) target: Option<Target>,
+    /// An address or prefix, a bare IPv6 address meaning its /64; or a preset such as preset:cloudflare
+    #[arg(required_unless_present_any = ["list", "remove", "presets"])]
+    pub(super) target: Option<Allowable>,
     /// How long, such as 30m, 8h or 7d [default: until it is removed]
     #[arg(long, value_name = "T", value_parser = crate::config::parse_duration, conflicts_with_all = ["list", "remove"])]
     pub(super) ttl: Option<std::time::Duration>,
     /// Also a prefix shorter than /8 (IPv6: /32)
-    #[arg(long, conflicts_with_all = ["list", "remove"])]
+    #[arg(long, conflicts_with_all = ["list", "remove", "presets"])]
     pub(super) force: bool,
     /// List what is never banned, and why
     #[arg(long, conflicts_with_all = ["target", "remove"])]
     pub(super) list: bool,
     /// Take off the allow list what was put there by hand
     #[arg(long, value_name = "TARGET", conflicts_with = "target")]
-    pub(super) remove: Option<Target>,
+    pub(super) remove: Option<Allowable>,
+    /// List the presets, with the day of their ranges
+    #[arg(long, conflicts_with_all = ["target", "remove", "list", "ttl"])]
+    pub(super) presets: bool,
     /// Print what was done, or the list, as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What can be allowed by hand.
+#[derive(Clone, Debug)]
+pub(super) enum Allowable {
+    /// An address or prefix.
+    One(Target),
+    /// All ranges of a provider.
+    Preset(&'static crate::config::Preset),
+}
+
+impl std::str::FromStr for Allowable {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("preset:") {
+            Some(name) => crate::config::Preset::named(name).map(Self::Preset),
+            None => text
+                .parse()
+                .map(Self::One)
+                .map_err(|error: crate::event::TargetError| error.to_string()),
+        }
+    }
 }
 
 #[derive(Debug, Parser)]
@@ -299,6 +339,16 @@ pub(super) struct Panic {
     /// Enforce again
     #[arg(long)]
     pub(super) end: bool,
+    /// Enforce again, and let everything pass after this time unless `ravelin confirm` is said before
+    #[arg(long, value_name = "T", value_parser = confirm_within, requires = "end")]
+    pub(super) confirm_within: Option<std::time::Duration>,
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Confirm {
     /// Print what was done as JSON
     #[arg(long)]
     pub(super) json: bool,

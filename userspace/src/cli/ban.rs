@@ -21,6 +21,16 @@ pub(super) fn run(config: Option<&Path>, args: &Ban) -> anyhow::Result<Done> {
             args.target
         );
     }
+    // The daemon's sandbox doesn't let it see whose socket an sshd's is, so this looks as well.
+    if !args.force
+        && let Some(peer) =
+            host::ssh_peers(args.target.net()).ok().and_then(|peers| peers.into_iter().next())
+    {
+        bail!(
+            "{} holds {peer}, the peer of a live SSH session; say --force if that is meant",
+            args.target
+        );
+    }
     let ttl_s = if args.permanent {
         None
     } else {

@@ -16,6 +16,7 @@ use crate::control::{self, Request, Response};
 use crate::daemon::{anybodys, untrusted};
 use crate::host;
 use crate::mail::{Relay, Webhook};
+use crate::policy::AllowFiles;
 use crate::source::{self, Listen, MOST_FILES, Plan, Planned, Role, State, Trust};
 
 pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
@@ -24,6 +25,7 @@ pub(super) fn run(config: Option<&Path>, args: &Check) -> anyhow::Result<Done> {
         Ok(config) => {
             packs::packs(&config, &mut findings);
             sources(&config, &mut findings);
+            allow_files(&config, &mut findings);
             interfaces(&config, &mut findings);
             places(&config, &mut findings);
             if !config.mail.to.is_empty()
@@ -235,6 +237,16 @@ fn trust(path: &Path, config: &SourceConfig, findings: &mut Findings) {
         && let Trust::Untrusted { why } = source::trust_in_file(path)
     {
         findings.warning("sources", untrusted(&path.display().to_string(), &why));
+    }
+}
+
+fn allow_files(config: &Config, findings: &mut Findings) {
+    let files = AllowFiles::new(&config.allow_files);
+    for (_, error) in files.troubles() {
+        findings.error("allow", error.to_string());
+    }
+    if !config.allow_files.is_empty() {
+        findings.well(format!("{} entries in files of `allow`", files.nets().len()));
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::Duration;
+
+use anyhow::bail;
 
 use super::args::Panic;
 use super::{Done, setup};
-use crate::blocklist::{self, BlocklistError, Pinned};
+use crate::blocklist::{self, BlocklistError, Clock, Pinned, Probation};
 use crate::config::Config;
 use crate::control::{Request, Response};
 
@@ -30,7 +33,7 @@ pub(super) fn run(config: Option<&Path>, args: &Panic) -> anyhow::Result<Done> {
             Config::default()
         }
     };
-    let fate = if args.end { end(&config)? } else { begin(&config)? };
+    let fate = if args.end { end(&config, args.confirm_within)? } else { begin(&config)? };
     let mut out = io::stdout().lock();
     if args.json {
         let (off, detached) = match &fate {
@@ -49,10 +52,7 @@ pub(super) fn run(config: Option<&Path>, args: &Panic) -> anyhow::Result<Done> {
         )?,
         Fate::Enforces => writeln!(out, "Bans are enforced again.")?,
         Fate::Nothing if args.end => {
-            writeln!(
-                out,
-                "Nothing to end: no program is loaded. `ravelin run` begins to protect."
-            )?;
+            writeln!(out, "No program is attached: `ravelin run` begins to protect.")?;
         }
         Fate::Nothing => writeln!(out, "Everything passes already: no program is loaded.")?,
         Fate::Detached(interfaces) => writeln!(
@@ -73,7 +73,7 @@ fn begin(config: &Config) -> anyhow::Result<Fate> {
     };
     if matches!(fate, Fate::Passes) {
         // A daemon that isn't told would take it back with its next word to the program.
-        match setup::ask(config, &Request::Panic { end: false }) {
+        match setup::ask(config, &Request::Panic { end: false, confirm_within_s: None }) {
             Ok(None | Some(Response::Panic { .. })) => {}
             Ok(Some(other)) => return Err(setup::unexpected("panic", &other)),
             Err(error) => {
@@ -87,16 +87,23 @@ fn begin(config: &Config) -> anyhow::Result<Fate> {
     Ok(fate)
 }
 
-fn end(config: &Config) -> anyhow::Result<Fate> {
-    match setup::ask(config, &Request::Panic { end: true })? {
+fn end(config: &Config, confirm_within: Option<Duration>) -> anyhow::Result<Fate> {
+    let confirm_within_s = confirm_within.map(|within| within.as_secs());
+    match setup::ask(config, &Request::Panic { end: true, confirm_within_s })? {
         Some(Response::Panic { .. }) => return Ok(Fate::Enforces),
         Some(other) => return Err(setup::unexpected("panic --end", &other)),
         None => {}
     }
     match Pinned::open(&config.bpf_dir) {
         Ok(mut pinned) => {
+            let attached = pinned.probation(Clock::read().monotonic_ns())? != Probation::Failed;
+            if confirm_within.is_some() {
+                bail!(
+                    "no daemon runs to attach anew: `ravelin panic --end`, then `ravelin run --confirm-within 10m`"
+                );
+            }
             pinned.set_panic(false)?;
-            Ok(Fate::Enforces)
+            Ok(if attached { Fate::Enforces } else { Fate::Nothing })
         }
         Err(BlocklistError::NothingPinned { .. }) => Ok(Fate::Nothing),
         Err(error) => Err(error.into()),

@@ -23,6 +23,7 @@ pub(super) fn run(config: Option<&Path>, args: &Run) -> anyhow::Result<Done> {
         config: config.map(Path::to_owned),
         dry_run: args.dry_run,
         interfaces: args.iface.clone(),
+        confirm_within: args.confirm_within,
     })?;
     Ok(Done::Well)
 }

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::event::Timestamp;
 use crate::format::{Decoder, Selection};
 use crate::host::{self, Facts};
-use crate::policy::SuricataProof;
+use crate::policy::{AllowFiles, SuricataProof};
 use crate::rules::{ListWatch, Packs};
 use crate::source::{Export, LineCap, WholeLines};
 
@@ -82,6 +82,11 @@ pub(super) fn engine(config: &Config, when: &When) -> anyhow::Result<Engine> {
     }
     let mut engine = Engine::new(Arc::new(packs), config, network, proof).in_zone(zone);
     engine.set_lists(lists.lists());
+    let files = AllowFiles::new(&config.allow_files);
+    for (_, error) in files.troubles() {
+        tracing::warn!(%error, "Not all of this allow file counts.");
+    }
+    engine.policy_mut().set_allow_files(files.nets());
     Ok(engine)
 }
 

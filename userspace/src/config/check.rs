@@ -15,6 +15,7 @@ use serde_yaml::{Location, Spanned};
 use self::listeners::RawInput;
 use super::error::{ConfigError, Place, masked};
 use super::nearest::nearest;
+use super::preset::{Named, Preset};
 use super::raw::{KEYS, RawBan, RawConfig, RawMail, RawSource, RawState, Text};
 use super::relay::Login;
 use super::{
@@ -37,10 +38,42 @@ struct Check<'t> {
     base: &'t Path,
 }
 
+/// An entry of `allow`.
+enum AllowItem {
+    Named(Named),
+    File(PathBuf),
+}
+
+impl AllowItem {
+    const fn net(&self) -> Option<IpNet> {
+        match self {
+            Self::Named(Named::Net(net)) => Some(*net),
+            Self::Named(Named::Preset(_)) | Self::File(_) => None,
+        }
+    }
+
+    const fn preset(&self) -> Option<&'static Preset> {
+        match self {
+            Self::Named(Named::Preset(preset)) => Some(preset),
+            Self::Named(Named::Net(_)) | Self::File(_) => None,
+        }
+    }
+
+    fn file(self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Named(_) => None,
+        }
+    }
+}
+
 impl Check<'_> {
     fn config(&self, raw: RawConfig) -> Result<Config, ConfigError> {
         let usual = Config::default();
         let path = |text: &str| self.path(text);
+        let allow = self.many("allow", raw.allow, |text| self.allow(text))?.unwrap_or_default();
+        let fronts = self.many("fronts", raw.fronts, |text| text.parse::<Named>())?;
+        let nets = |named: &Named| named.nets().to_vec();
         Ok(Config {
             mode: self.one("mode", raw.mode, usual.mode, word(&MODES))?,
             interfaces: self
@@ -50,6 +83,13 @@ impl Check<'_> {
             state_dir: self.one("state_dir", raw.state_dir, usual.state_dir, path)?,
             run_dir: self.one("run_dir", raw.run_dir, usual.run_dir, path)?,
             bpf_dir: self.one("bpf_dir", raw.bpf_dir, usual.bpf_dir, path)?,
+            control_group: self.one(
+                "control_group",
+                raw.control_group,
+                usual.control_group,
+                |text| listeners::group_name(text).map(Some),
+            )?,
+            sandbox: self.one("sandbox", raw.sandbox, usual.sandbox, boolean)?,
             builtin_rules: self.one(
                 "builtin_rules",
                 raw.builtin_rules,
@@ -65,8 +105,10 @@ impl Check<'_> {
             )?,
             sources: self.sources(raw.sources)?,
             home: self.many("home", raw.home, prefix)?.unwrap_or(usual.home),
-            allow: self.many("allow", raw.allow, prefix)?.unwrap_or(usual.allow),
-            fronts: self.many("fronts", raw.fronts, prefix)?.unwrap_or(usual.fronts),
+            allow: allow.iter().filter_map(AllowItem::net).collect(),
+            allow_presets: allow.iter().filter_map(AllowItem::preset).collect(),
+            allow_files: allow.into_iter().filter_map(AllowItem::file).collect(),
+            fronts: fronts.unwrap_or_default().iter().flat_map(nets).collect(),
             ban: self.ban(raw.ban.unwrap_or_default(), usual.ban)?,
             mail: self.mail(raw.mail.unwrap_or_default(), usual.mail)?,
             state: self.state(raw.state.unwrap_or_default(), usual.state)?,
@@ -298,6 +340,14 @@ impl Check<'_> {
         })
     }
 
+    /// An entry of `allow`.
+    fn allow(&self, text: &str) -> Result<AllowItem, String> {
+        match text.strip_prefix("file:") {
+            Some(path) => self.path(path).map(AllowItem::File),
+            None => text.parse().map(AllowItem::Named),
+        }
+    }
+
     fn path(&self, text: &str) -> Result<PathBuf, String> {
         if text.is_empty() || text.contains('\0') {
             return Err("expected a path".to_owned());
@@ -474,7 +524,10 @@ fn some_time(text: &str) -> Result<Duration, String> {
 }
 
 /// An address is a prefix of full length: unlike a ban's target, a bare IPv6 address is itself.
-fn prefix(text: &str) -> Result<IpNet, String> {
+///
+/// # Errors
+/// What was expected.
+pub fn prefix(text: &str) -> Result<IpNet, String> {
     let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
         (Ok(net), _) => net,
         (_, Ok(addr)) => IpNet::from(addr),

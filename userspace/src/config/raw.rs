@@ -16,6 +16,8 @@ pub(super) struct RawConfig {
     pub(super) state_dir: Option<Text>,
     pub(super) run_dir: Option<Text>,
     pub(super) bpf_dir: Option<Text>,
+    pub(super) control_group: Option<Text>,
+    pub(super) sandbox: Option<Text>,
     pub(super) builtin_rules: Option<Text>,
     pub(super) rules: Option<Vec<Text>>,
     pub(super) suricata_rules: Option<Text>,
@@ -94,13 +96,15 @@ pub(super) struct RawState {
 
 /// Every key with its section, to tell where a misplaced one belongs. The documentation is tested
 /// against this list, and this list against the structs.
-pub(super) const KEYS: [&str; 55] = [
+pub(super) const KEYS: [&str; 57] = [
     "mode",
     "interfaces",
     "xdp_mode",
     "state_dir",
     "run_dir",
     "bpf_dir",
+    "control_group",
+    "sandbox",
     "builtin_rules",
     "rules",
     "suricata_rules",

@@ -455,8 +455,11 @@ fn the_documented_examples_are_valid() {
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 3);
     assert_eq!(parsed(examples[0]), defaults());
-    let example = parsed(examples[1]);
+    let allowing = parsed(examples[1]);
+    assert_eq!((allowing.allow.len(), allowing.allow_presets.len()), (1, 1));
+    assert_eq!(allowing.allow_files, [PathBuf::from("/etc/ravelin/friends")]);
+    let example = parsed(examples[2]);
     assert_eq!(example.sources.unwrap().len(), 2);
 }

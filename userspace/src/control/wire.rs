@@ -63,9 +63,21 @@ pub enum Request {
     Panic {
         /// Enforce again.
         end: bool,
+        /// Until somebody has to have confirmed it, in seconds from now.
+        #[serde(default)]
+        confirm_within_s: Option<u64>,
     },
+    /// A start that waits to be confirmed is.
+    Confirm,
     /// Configuration, packs and allow list anew.
     Reload,
+}
+
+impl Request {
+    /// Whether it changes nothing.
+    pub const fn only_looks(&self) -> bool {
+        matches!(self, Self::Status | Self::List { .. } | Self::Show { .. } | Self::AllowList)
+    }
 }
 
 /// What the daemon answers.
@@ -121,6 +133,8 @@ pub enum Response {
         /// Everything passes.
         off: bool,
     },
+    /// To [`Request::Confirm`].
+    Confirmed,
     /// To [`Request::Reload`].
     Reloaded {
         /// One sentence each; empty: nothing had changed.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::health::Health;
 use super::logline::AllowLine;
 use super::pipeline::Pipeline;
 use crate::control::{AllowedEntry, Response};
 use crate::event::{Target, Timestamp};
-use crate::policy::AllowEntry;
+use crate::policy::{AllowEntry, AllowFiles};
 use crate::store::{Allowed, Effect};
 
 impl Pipeline {
@@ -58,6 +59,22 @@ impl Pipeline {
         }
     }
 
+    /// Files that `allow` names: what is new in them, and what is wrong with them.
+    pub(super) fn look_at_allow_files(&mut self) {
+        if !self.parts.allow_files.look() {
+            return;
+        }
+        let nets = self.parts.allow_files.nets();
+        let entries = nets.len();
+        if self.parts.engine.policy_mut().set_allow_files(nets) {
+            match self.sync_allowed() {
+                Ok(_) => tracing::info!(entries, "The files in `allow` have changed."),
+                Err(error) => self.parts.health.degrade("allow-list", "", error),
+            }
+        }
+        tell_troubles(&self.parts.allow_files, &self.parts.health);
+    }
+
     fn disallowed(&mut self, targets: impl IntoIterator<Item = Target>) {
         if let Err(error) = self.sync_allowed() {
             tracing::warn!(%error, "The kernel still allows what is allowed no longer.");
@@ -78,6 +95,29 @@ impl Pipeline {
         }
         Ok(outcome.removed.iter().map(|ban| ban.target).collect())
     }
+}
+
+/// Says what is wrong with files that `allow` names: somebody could be banned who mustn't be.
+pub(super) fn tell_troubles(files: &AllowFiles, health: &Health) {
+    let mut broken = Vec::new();
+    for (path, error) in files.troubles() {
+        let path = path.display().to_string();
+        health.degrade(
+            "allow-file",
+            &path,
+            format!("{error}; until then what could be read of it, now or before, is allowed"),
+        );
+        broken.push(path);
+    }
+    match files.left_out() {
+        0 => health.clear("allow-files-full", ""),
+        left_out => health.degrade(
+            "allow-files-full",
+            "",
+            format!("{left_out} entries of the files in `allow` have no room: write prefixes instead of addresses"),
+        ),
+    }
+    health.clear_unless("allow-file", |path| broken.iter().any(|broken| broken == path));
 }
 
 /// As it goes over the socket.

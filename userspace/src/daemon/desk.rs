@@ -39,7 +39,10 @@ impl Pipeline {
             Request::Allow { target, ttl_s, force } => self.allow(target, ttl_s, force),
             Request::Disallow { target } => self.disallow(target),
             Request::AllowList => Ok(self.allow_list()),
-            Request::Panic { end } => self.panic(end),
+            Request::Panic { end, confirm_within_s } => {
+                self.panic(end, confirm_within_s.map(Duration::from_secs))
+            }
+            Request::Confirm => self.confirm(),
             // The reloader takes it before it gets here.
             Request::Reload => Err("this can't be reloaded; restart it".to_owned()),
         };
@@ -178,27 +181,6 @@ impl Pipeline {
         };
         let allowed = self.parts.engine.policy().why_covered(target).map(allowed_entry);
         Ok(Response::Shown(Box::new(Shown { ban: ban(own), wider: ban(around), allowed })))
-    }
-
-    /// Everything passes at once, or is enforced again.
-    fn panic(&mut self, end: bool) -> Result<Response, String> {
-        let Some(blocklist) = self.parts.enforcement.kernel() else {
-            // Pinned maps may say so all the same: that counts when mode enforce is back.
-            return if end {
-                Err("mode is observe (or --dry-run), so nothing is dropped: set `mode: enforce` and restart first".to_owned())
-            } else {
-                Ok(Response::Panic { off: true })
-            };
-        };
-        blocklist.set_panic(!end).map_err(|error| error.to_string())?;
-        self.parts.off = !end;
-        if end {
-            tracing::info!("Enforcing again.");
-            self.parts.health.clear("off", "");
-        } else {
-            self.parts.health.degrade("off", "", PANIC.to_owned());
-        }
-        Ok(Response::Panic { off: !end })
     }
 
     pub(super) fn status(&mut self) -> Result<Status, String> {

@@ -27,7 +27,9 @@ use crate::event::{BanOrder, Body, Line, Target, Timestamp, Verdict, Withheld};
 use crate::format::Undecodable;
 use crate::mail::{self, Courier, MailHealth, Notice, Started, Stopped};
 use crate::metrics::{Snapshot, Tally};
+use crate::policy::AllowFiles;
 use crate::rules::ListWatch;
+use crate::sandbox::Needs;
 use crate::seeded::HashMap;
 use crate::source::{Batch, Inbox, Loss, Matches, Position, Received, Report};
 use crate::store::{self, Effect, Evidence};
@@ -80,6 +82,7 @@ impl Enforcement {
 pub(super) struct Parts {
     pub(super) engine: Engine,
     pub(super) lists: ListWatch,
+    pub(super) allow_files: AllowFiles,
     pub(super) enforcement: Enforcement,
     /// Those that stand.
     pub(super) bans: HashMap<Target, BanOrder>,
@@ -99,6 +102,8 @@ pub(super) struct Parts {
     /// Lines of earlier.
     pub(super) recent: Recent,
     pub(super) wall: WallClock,
+    /// What the sandbox has left us; `None`: everything.
+    pub(super) left: Option<Needs>,
 }
 
 /// The engine's thread.

@@ -13,13 +13,14 @@ use tokio::sync::{oneshot, watch};
 use super::health::Health;
 use super::pipeline::{Command, Pipeline};
 use super::sources::{self, Positions};
-use super::{DaemonError, Options, effective, network};
+use super::{DaemonError, Options, confine, effective, network};
 use crate::config::{self, Config, Loaded, MailConfig, Shown};
 use crate::control::Response;
 use crate::host::{self, Facts};
 use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy, Webhook};
-use crate::policy::{Network, SuricataProof};
+use crate::policy::{Network, SuricataProof, read_allow_file};
 use crate::rules::{Packs, Rule};
+use crate::sandbox::Needs;
 use crate::source::{CommandSender, Inbox};
 use crate::store::{self, Reader};
 
@@ -30,6 +31,7 @@ pub(super) struct Fresh {
     packs: Arc<Packs>,
     facts: Facts,
     network: Network,
+    needs: Needs,
     proof: SuricataProof,
     positions: Positions,
     /// `None`: no mail.
@@ -112,6 +114,11 @@ impl Job {
         let config = effective(&loaded, &self.options);
         let packs = Packs::load(config.builtin_rules, &config.rules)
             .map_err(|errors| errors.to_string())?;
+        for path in &config.allow_files {
+            if let (_, Some(error)) = read_allow_file(path) {
+                return Err(error.to_string());
+            }
+        }
         let courier = (!Channel::of(&config.mail).is_empty())
             .then(|| Courier::new(&config.mail, &self.host, self.store.clone()))
             .transpose()
@@ -125,23 +132,36 @@ impl Job {
             .map_err(|error| error.to_string())?;
         let network = network::of(&facts, &config);
         let packs = Arc::new(packs);
-        Ok(Fresh { loaded, config, packs, facts, network, proof, positions, courier })
+        let needs = confine::needs(&config, &self.options, packs.rules());
+        Ok(Fresh { loaded, config, packs, facts, network, needs, proof, positions, courier })
     }
 }
 
 impl Pipeline {
     /// Takes over what was read; what changed, one sentence each.
     pub(super) fn reload(&mut self, fresh: Fresh, inbox: &Inbox<Command>) -> Vec<String> {
-        let Fresh { loaded, mut config, packs, facts, network, proof, positions, courier } = fresh;
+        let Fresh { loaded, mut config, packs, facts, network, needs, proof, positions, courier } =
+            fresh;
         let old = self.parts.config.clone();
         let mut changes = keep_fixed(&mut config, &old);
         changes.extend(config_changes(&old, &config));
         changes.extend(rule_changes(self.parts.engine.packs(), &packs));
+        match confine::beyond(&needs, self.parts.left.as_ref()) {
+            Some(beyond) => {
+                self.parts.health.note("restart-needed", "", beyond.clone());
+                changes.push(beyond);
+            }
+            None => self.parts.health.clear("restart-needed", ""),
+        }
 
         let proof_known = !proof.is_unknown();
         self.parts.engine.reload(packs, &config, &network, proof);
         self.parts.lists.follow(&self.parts.engine.packs().rules().lists);
         self.parts.engine.set_lists(self.parts.lists.lists());
+        self.parts.allow_files.follow(&config.allow_files);
+        let files = self.parts.allow_files.nets();
+        self.parts.engine.policy_mut().set_allow_files(files);
+        super::allow::tell_troubles(&self.parts.allow_files, &self.parts.health);
         // Whoever is a suspect still will be one again.
         self.suspects.clear();
         self.parts.health.clear_unless("front-suspected", |_| false);
@@ -208,6 +228,8 @@ fn keep_fixed(config: &mut Config, old: &Config) -> Vec<String> {
     keep!(state_dir);
     keep!(run_dir);
     keep!(bpf_dir);
+    keep!(control_group);
+    keep!(sandbox);
     keep!(ban.max);
     keep!(ban.ipv6_prefix);
     keep!(ban.score_half_life);
@@ -227,7 +249,7 @@ fn config_changes(old: &Config, new: &Config) -> Vec<String> {
     };
     tell("interfaces", list(old.interfaces.iter().cloned()), list(new.interfaces.iter().cloned()));
     tell("home", nets(&old.home), nets(&new.home));
-    tell("allow", nets(&old.allow), nets(&new.allow));
+    tell("allow", allowed(old), allowed(new));
     tell("fronts", nets(&old.fronts), nets(&new.fronts));
     tell(
         "suricata_rules",
@@ -267,6 +289,14 @@ fn config_changes(old: &Config, new: &Config) -> Vec<String> {
     tell("mail.webhook_secret_file", secret(was), secret(is));
     tell("mail.per_hour", was.per_hour.to_string(), is.per_hour.to_string());
     changes
+}
+
+/// `allow`, as it is written.
+fn allowed(config: &Config) -> String {
+    let nets = config.allow.iter().map(ToString::to_string);
+    let presets = config.allow_presets.iter().map(ToString::to_string);
+    let files = config.allow_files.iter().map(|path| format!("file:{}", path.display()));
+    list(nets.chain(presets).chain(files))
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::network;
 use super::pipeline::{Command, Pipeline};
-use crate::blocklist::Mode;
+use crate::blocklist::{Clock, Mode, Probation};
 use crate::host::{self, Facts, Watch};
 use crate::policy::Network;
 use crate::source::{CommandSender, SendError};
@@ -213,6 +213,9 @@ impl Pipeline {
         let mut changes = Vec::new();
         let Self { parts, .. } = self;
         let Some(blocklist) = parts.enforcement.kernel() else { return changes };
+        if blocklist.probation(Clock::read().monotonic_ns()) == Probation::Failed {
+            return changes;
+        }
         for name in &parts.interfaces {
             let known = blocklist.interfaces().iter().find(|attached| attached.interface == *name);
             let sound = known.zip(facts.link(name)).is_some_and(|(attached, link)| {

@@ -19,6 +19,7 @@ impl Pipeline {
     /// What only time brings.
     pub(super) fn tick(&mut self) {
         let now = self.look_at_clock();
+        self.look_at_probation();
         self.sweep(now);
         for order in self.parts.engine.policy_mut().release(now) {
             if self.enforce(&order).is_ok() {
@@ -30,6 +31,7 @@ impl Pipeline {
         self.parts.engine.policy_mut().expire(now);
         self.expire_allowed(now);
         self.look_at_lists();
+        self.look_at_allow_files();
         self.look_at_absences(now);
         self.look_at_ineffective();
         self.look_at_sources();

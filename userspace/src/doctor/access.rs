@@ -8,10 +8,20 @@ use crate::control::{self, Request};
 use crate::daemon;
 use crate::event::{Target, Timestamp};
 use crate::host;
-use crate::policy::{Policy, SuricataProof};
+use crate::policy::{AllowFiles, Policy, SuricataProof};
 use crate::store::{Reader, StoreError};
 
 pub(super) fn examine(it: &Host, findings: &mut Findings) {
+    let files = AllowFiles::new(&it.config.allow_files);
+    for (_, error) in files.troubles() {
+        findings.failure(
+            Part::Access,
+            "allow-file",
+            error.to_string(),
+            "Whoever should be allowed by it may be banned.",
+            "ravelin check",
+        );
+    }
     let mut people: BTreeMap<IpAddr, String> = BTreeMap::new();
     for (address, user) in host::logins() {
         people.insert(address, format!("{user} is logged in from there"));
@@ -25,6 +35,7 @@ pub(super) fn examine(it: &Host, findings: &mut Findings) {
     }
     let network = daemon::network_of(&it.facts, &it.config);
     let mut policy = Policy::new(&it.config, &network, SuricataProof::unknown());
+    policy.set_allow_files(files.nets());
     let mut unseen = false;
     match allowed_by_hand(it) {
         Ok(by_hand) => by_hand.into_iter().for_each(|(target, until)| policy.allow(target, until)),

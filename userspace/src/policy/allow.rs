@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
 
 use super::Network;
+use crate::config::Preset;
 use crate::event::Target;
 
 /// Why a prefix is on the allow list.
@@ -14,6 +15,10 @@ use crate::event::Target;
 pub enum Why {
     /// `allow` in the configuration.
     Configured,
+    /// A preset in `allow`, by its name.
+    Preset(&'static str),
+    /// A file that `allow` names.
+    File,
     /// `ravelin allow`.
     Hand,
     /// An address of this host.
@@ -46,6 +51,8 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Configured => f.write_str("`allow` in the configuration"),
+            Self::Preset(name) => write!(f, "preset:{name} in `allow`"),
+            Self::File => f.write_str("a file in `allow`"),
             Self::Hand => f.write_str("by hand"),
             Self::Own => f.write_str("an address of this host"),
             Self::Gateway => f.write_str("this host's gateway"),
@@ -133,6 +140,18 @@ impl AllowList {
             list.insert(*net, Why::Configured);
         }
         list
+    }
+
+    /// Adds presets and what files hold, where nothing says the same already.
+    pub(super) fn add_published(&mut self, presets: &[&'static Preset], files: &[IpNet]) {
+        let named = presets
+            .iter()
+            .flat_map(|preset| preset.nets.iter().map(|net| (*net, Why::Preset(preset.name))));
+        for (net, why) in files.iter().map(|net| (*net, Why::File)).chain(named) {
+            if self.why(Target::from(net).net()).is_none_or(|known| known == Why::Hand) {
+                self.insert(net, why);
+            }
+        }
     }
 
     /// The narrowest entry that holds this address, if any does.

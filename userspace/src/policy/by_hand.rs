@@ -31,6 +31,10 @@ pub enum HandRefusal {
 fn remedy(entry: IpNet, why: Why) -> String {
     match why {
         Why::Configured => "; take it out of `allow` and `ravelin reload` first".to_owned(),
+        Why::Preset(name) => {
+            format!("; take preset:{name} out of `allow` and `ravelin reload` first")
+        }
+        Why::File => "; take it out of that file first, and wait a second".to_owned(),
         Why::Hand => format!("; `ravelin allow --remove {entry}` first"),
         _ => String::new(),
     }
@@ -57,7 +61,8 @@ pub enum DisallowRefusal {
 
 const fn disallow_remedy(why: Why) -> &'static str {
     match why {
-        Why::Configured => ": take it out there and `ravelin reload`",
+        Why::Configured | Why::Preset(_) => ": take it out there and `ravelin reload`",
+        Why::File => ": take it out there",
         _ => ", which is never banned",
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 pub use self::watch::ListWatch;
+pub(crate) use self::watch::Stamp;
 use super::error::{PackError, Place, Problem};
 use crate::event::{Value, canonical};
 

@@ -42,6 +42,14 @@ use crate::event::Timestamp;
 /// How often the socket itself is looked after, and tried again where there is none.
 const FLOOR: Duration = Duration::from_secs(1);
 
+/// A group's number, for sockets that it may use.
+///
+/// # Errors
+/// One line for people.
+pub(crate) fn group_number(group: &str) -> Result<u32, String> {
+    place::gid_of(group).map(|gid| gid.as_raw()).map_err(|error| error.to_string())
+}
+
 /// A socket to listen at.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ListenSource {

@@ -6,10 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::strip;
+use super::{strip, trial};
 use crate::cargo::{quietly, root};
 
-/// Fills the folder anew: `ravelin`, `rules`, `docs`, `man`, `completions`.
+/// Fills the folder anew: `ravelin`, `ravelin-trial.service`, `rules`, `docs`, `man`, `completions`.
 pub(super) fn fill(stage: &Path, program: &Path, pages: &Path) -> Result<PathBuf> {
     if stage.exists() {
         fs::remove_dir_all(stage)
@@ -24,6 +24,11 @@ pub(super) fn fill(stage: &Path, program: &Path, pages: &Path) -> Result<PathBuf
     for kind in ["json", "yaml"] {
         copy(&root().join("docs/grafana"), kind, &stage.join("docs/grafana"))?;
     }
+    let unit = root().join("packaging/debian/ravelin.service");
+    let unit =
+        fs::read_to_string(&unit).with_context(|| format!("could not read {}", unit.display()))?;
+    fs::write(stage.join("ravelin-trial.service"), trial::unit(&unit)?)
+        .context("could not write the trial's unit")?;
     quietly(Command::new(pages).arg(stage))?;
     Ok(stage.to_owned())
 }

@@ -174,7 +174,7 @@ fn sender(text: &str) -> Result<IpNet, String> {
     Ok(net)
 }
 
-fn group_name(text: &str) -> Result<String, String> {
+pub(super) fn group_name(text: &str) -> Result<String, String> {
     let fits = !text.is_empty() && !text.contains([':', '\n', '\0']);
     if fits { Ok(text.to_owned()) } else { Err("expected a group's name or number".to_owned()) }
 }

@@ -24,7 +24,7 @@ struct Watched {
 
 /// What changes when a file does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Stamp {
+pub(crate) struct Stamp {
     file: (u64, u64),
     size: u64,
     modified: (i64, i64),
@@ -32,7 +32,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let meta = fs::metadata(path).ok()?;
         Some(Self {
             file: (meta.dev(), meta.ino()),

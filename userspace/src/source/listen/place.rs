@@ -160,7 +160,7 @@ fn is_alive(path: &Path) -> Result<bool, PlaceError> {
 }
 
 /// A group's number; names are looked up in /etc/group, where a host's services have theirs.
-fn gid_of(group: &str) -> Result<Gid, PlaceError> {
+pub(super) fn gid_of(group: &str) -> Result<Gid, PlaceError> {
     let unknown = || PlaceError::NoGroup { group: group.to_owned() };
     if let Ok(number) = group.parse::<u32>() {
         return (number != u32::MAX).then(|| Gid::from_raw(number)).ok_or_else(unknown);
