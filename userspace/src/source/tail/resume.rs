@@ -115,7 +115,7 @@ impl Tail {
             let key = FileKey::at(position);
             let file = match here {
                 Some((current, file)) if *current == key => Some(file.try_clone()?),
-                _ => match siblings.iter().find(|file| !file.packed && file.key == key) {
+                _ => match siblings.iter().find(|file| file.key == key && file.may_be(position)) {
                     Some(sibling) => sibling.open_if_there()?,
                     None => None,
                 },

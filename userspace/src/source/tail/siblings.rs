@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::super::position::FilePosition;
+use super::super::position::{FilePosition, Head};
 use super::reader::{FileKey, modified};
 
 /// How often a folder in which files are renamed is read again.
@@ -35,6 +35,12 @@ impl Sibling {
     /// Whether it had the log's name, and may hold anything.
     pub(super) const fn had_the_name(&self) -> bool {
         (self.rotated || self.packed) && self.size > 0
+    }
+
+    /// Whether it may be the file of this position, which has its inode. An inode is used again by whatever comes next,
+    /// another log's file perhaps: what has a strange name must begin likewise.
+    pub(super) fn may_be(&self, position: &FilePosition) -> bool {
+        !self.packed && (self.rotated || position.head != Head::EMPTY)
     }
 
     /// Whether it was written to after `floor`.
@@ -141,6 +147,7 @@ pub(in super::super) fn files_of(log: &Path) -> Vec<PathBuf> {
 /// The files that are there of a log now, to find again what was read of it.
 #[derive(Debug)]
 pub(in super::super) struct Found {
+    current: Option<FileKey>,
     files: Vec<Sibling>,
 }
 
@@ -158,7 +165,7 @@ impl Found {
                 packed: false,
             });
         }
-        Self { files }
+        Self { current: files.last().filter(|last| last.path == log).map(|last| last.key), files }
     }
 
     /// The file that a position is about, or a copy of it that rotation has made.
@@ -167,7 +174,9 @@ impl Found {
             let opened = open(&file.path).and_then(|file| position.head.matches(&file));
             file.size >= position.offset && opened.unwrap_or(false)
         };
-        let same = self.files.iter().find(|file| file.key == FileKey::at(position));
+        let key = FileKey::at(position);
+        let is_it = |file: &Sibling| file.may_be(position) || self.current == Some(key);
+        let same = self.files.iter().find(|file| file.key == key && is_it(file));
         let found = same.filter(begins_like).or_else(|| {
             let copies = self.files.iter().rev().filter(|file| file.rotated);
             copies.filter(|_| position.offset > 0).find(begins_like)

@@ -453,6 +453,20 @@ fn a_reused_inode_is_another_file() {
 }
 
 #[test]
+fn an_inode_that_another_log_has_by_now_is_not_ours() {
+    let mut bench = Bench::new();
+    bench.write("log", "");
+    bench.start().drain();
+    bench.stop();
+    bench.rename("log", "other.1");
+    bench.write("other.1", "not ours\n");
+    bench.write("log", "1\n");
+    let (lines, reports) = bench.start().drain();
+    assert_eq!(lines, ["1"]);
+    assert!(reports.iter().all(|report| report.loss() == Loss::None), "{reports:?}");
+}
+
+#[test]
 fn a_renumbered_device_or_a_restored_copy_is_the_same_file() {
     let long = "what makes a beginning that can't be mistaken\n".repeat(8);
     for (device, inode) in [(1, 0), (0, 1), (1, 1)] {
