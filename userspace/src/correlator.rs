@@ -323,6 +323,11 @@ impl Correlator {
         self.table.settle(now);
     }
 
+    /// Events of these targets come next: see [`Engine::foresee`](crate::engine::Engine::foresee).
+    pub(crate) fn foresee(&self, targets: impl Iterator<Item = Target>) {
+        self.table.foresee(targets.map(Owner::target));
+    }
+
     /// Whether events of this index count for their offender's network, of which a ban could come.
     pub(crate) fn counts_networks(&self, kind: u32) -> bool {
         self.plan.counts_networks(kind)

@@ -43,7 +43,65 @@ pub struct Outcome<'l> {
     pub verdict: Verdict,
 }
 
-impl Outcome<'_> {
+impl<'l> Outcome<'l> {
+    /// What a record says, and whose deed it is.
+    #[inline]
+    fn begin(
+        packs: &'l Packs,
+        policy: &Policy,
+        record: &'l Record<'l>,
+        arrived: Timestamp,
+    ) -> Self {
+        // Filled in where it will be returned: it is large, and this runs for every line.
+        let mut outcome = Self {
+            time: record.time.map_or(arrived, |own| own.min(arrived)),
+            event: packs.recognise(record),
+            offence: Offence::default(),
+            target: None,
+            fired: Fired::default(),
+            verdict: Verdict::Nothing,
+        };
+        if let Some(event) = &outcome.event {
+            outcome.offence = policy.attribute(event);
+            outcome.target = policy.subject(event, &outcome.offence);
+        }
+        outcome
+    }
+
+    /// What comes of it.
+    #[inline]
+    fn conclude(
+        &mut self,
+        correlator: &mut Correlator,
+        policy: &mut Policy,
+        arrived: Timestamp,
+        word: Word,
+        past: Past<'_>,
+    ) {
+        let Self { time, event, offence, target, fired, verdict } = self;
+        let (time, target) = (*time, *target);
+        let Some(event) = event else { return };
+        match word {
+            Word::Ours => policy.shield_in_place(event, offence, time, arrived),
+            Word::Elsewhere => policy.hold_back(event, offence, time, arrived),
+            Word::Anybodys => offence.distrust(),
+        }
+        let banned = target.is_some_and(|target| {
+            policy.has_ban(target, time) || past.banned.is_some_and(|banned| banned(target))
+        });
+        let allowed = correlator.counts_networks(event.kind.index)
+            && offence.offender.is_some_and(|addr| policy.why_allowed(addr).is_some());
+        let standing = Standing { banned, allowed };
+        correlator.feed_into(event, offence, target, time, standing, fired);
+        *verdict = policy.judge(offence, fired, time, arrived);
+        if let Verdict::Ban(order) | Verdict::Lapsed(order) = &*verdict {
+            if past.banned.is_none() {
+                policy.record(order);
+            }
+            correlator.consume(order.target);
+        }
+    }
+
     /// How soon people hear of it, with the rule that decides that; of a ban that no rule tells, by itself.
     pub fn told(&self, mail: &MailConfig) -> Option<(Urgency, Option<&RuleHead>)> {
         let heads = || self.fired.alerts.iter().map(|alert| &*alert.rule);
@@ -132,6 +190,31 @@ impl Engine {
     pub fn step<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Outcome<'l> {
         let Self { packs, correlator, policy } = self;
         Self::step_with(packs, correlator, policy, record, arrived, Word::Ours, Past::default())
+    }
+
+    /// The first half of [`Self::step`]: what a record says and whose deed it is, with nothing come of it yet.
+    /// `packs`: this engine's own, [`Self::shared_packs`].
+    #[inline]
+    pub fn begin<'l>(
+        &self,
+        packs: &'l Packs,
+        record: &'l Record<'l>,
+        arrived: Timestamp,
+    ) -> Outcome<'l> {
+        Outcome::begin(packs, &self.policy, record, arrived)
+    }
+
+    /// These were begun, and will be concluded in this order. What is remembered of them comes from memory now, for
+    /// all at once, instead of one after the other when they are. Changes nothing.
+    pub fn foresee(&self, begun: &[Outcome<'_>]) {
+        self.correlator.foresee(begun.iter().filter_map(|outcome| outcome.target));
+    }
+
+    /// The second half of [`Self::step`].
+    #[inline]
+    pub fn conclude(&mut self, begun: &mut Outcome<'_>, arrived: Timestamp) {
+        let Self { correlator, policy, .. } = self;
+        begun.conclude(correlator, policy, arrived, Word::Ours, Past::default());
     }
 
     /// [`Self::step`] with a line of another host's: a login there is no session here.
@@ -241,40 +324,8 @@ impl Engine {
         word: Word,
         past: Past<'_>,
     ) -> Outcome<'l> {
-        let time = record.time.map_or(arrived, |own| own.min(arrived));
-        // Filled in where it will be returned: it is large, and this runs for every line.
-        let mut outcome = Outcome {
-            time,
-            event: packs.recognise(record),
-            offence: Offence::default(),
-            target: None,
-            fired: Fired::default(),
-            verdict: Verdict::Nothing,
-        };
-        let Some(event) = &outcome.event else { return outcome };
-        outcome.offence = policy.attribute(event);
-        match word {
-            Word::Ours => policy.shield_in_place(event, &mut outcome.offence, time, arrived),
-            Word::Elsewhere => policy.hold_back(event, &mut outcome.offence, time, arrived),
-            Word::Anybodys => outcome.offence.distrust(),
-        }
-        let offence = &outcome.offence;
-        outcome.target = policy.subject(event, offence);
-        let target = outcome.target;
-        let banned = target.is_some_and(|target| {
-            policy.has_ban(target, time) || past.banned.is_some_and(|banned| banned(target))
-        });
-        let allowed = correlator.counts_networks(event.kind.index)
-            && offence.offender.is_some_and(|addr| policy.why_allowed(addr).is_some());
-        let standing = Standing { banned, allowed };
-        correlator.feed_into(event, offence, target, time, standing, &mut outcome.fired);
-        outcome.verdict = policy.judge(offence, &outcome.fired, time, arrived);
-        if let Verdict::Ban(order) | Verdict::Lapsed(order) = &outcome.verdict {
-            if past.banned.is_none() {
-                policy.record(order);
-            }
-            correlator.consume(order.target);
-        }
+        let mut outcome = Outcome::begin(packs, policy, record, arrived);
+        outcome.conclude(correlator, policy, arrived, word, past);
         outcome
     }
 
@@ -310,6 +361,11 @@ impl Engine {
     pub fn forgive(&mut self, target: Target, now: Timestamp) {
         self.policy.lift(target, now);
         self.correlator.forgive(target);
+    }
+
+    /// What the packs know, to be kept.
+    pub fn shared_packs(&self) -> Arc<Packs> {
+        Arc::clone(&self.packs)
     }
 
     /// What the packs know.

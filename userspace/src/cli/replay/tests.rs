@@ -47,9 +47,13 @@ fn replayed(options: &[&str], text: &str) -> String {
     let (mut decoder, now) = setup::decoder(args.format, &args.when).unwrap();
     let mut printed = Vec::new();
     let mut report = Report::new(BufWriter::new(&mut printed), &args);
+    let mut batch = Batch::default();
     for line in text.lines() {
-        step(&mut engine, &mut decoder, line.as_bytes(), now, &mut report).unwrap();
+        if batch.push(line.as_bytes()) {
+            step(&mut engine, &mut decoder, &mut batch, now, &mut report).unwrap();
+        }
     }
+    step(&mut engine, &mut decoder, &mut batch, now, &mut report).unwrap();
     report.finish(&engine).unwrap();
     String::from_utf8(printed).unwrap()
 }
