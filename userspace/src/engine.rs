@@ -17,13 +17,14 @@ use crate::config::{Config, MailConfig, Urgency};
 use crate::correlator::{Correlator, Fired, Limits, Missed, Standing, Tally};
 use crate::event::{BanOrder, Event, Offence, Record, RuleHead, Target, Timestamp, Verdict};
 use crate::policy::{Network, Policy, SuricataProof, Why};
-use crate::rules::{Lists, Packs, Trace};
+use crate::rules::{Lists, Memo, Packs, Trace};
 
 /// Recognition, correlation and policy, with all their state.
 pub struct Engine {
     packs: Arc<Packs>,
     correlator: Correlator,
     policy: Policy,
+    memo: Memo,
 }
 
 /// What a record caused.
@@ -43,65 +44,7 @@ pub struct Outcome<'l> {
     pub verdict: Verdict,
 }
 
-impl<'l> Outcome<'l> {
-    /// What a record says, and whose deed it is.
-    #[inline]
-    fn begin(
-        packs: &'l Packs,
-        policy: &Policy,
-        record: &'l Record<'l>,
-        arrived: Timestamp,
-    ) -> Self {
-        // Filled in where it will be returned: it is large, and this runs for every line.
-        let mut outcome = Self {
-            time: record.time.map_or(arrived, |own| own.min(arrived)),
-            event: packs.recognise(record),
-            offence: Offence::default(),
-            target: None,
-            fired: Fired::default(),
-            verdict: Verdict::Nothing,
-        };
-        if let Some(event) = &outcome.event {
-            outcome.offence = policy.attribute(event);
-            outcome.target = policy.subject(event, &outcome.offence);
-        }
-        outcome
-    }
-
-    /// What comes of it.
-    #[inline]
-    fn conclude(
-        &mut self,
-        correlator: &mut Correlator,
-        policy: &mut Policy,
-        arrived: Timestamp,
-        word: Word,
-        past: Past<'_>,
-    ) {
-        let Self { time, event, offence, target, fired, verdict } = self;
-        let (time, target) = (*time, *target);
-        let Some(event) = event else { return };
-        match word {
-            Word::Ours => policy.shield_in_place(event, offence, time, arrived),
-            Word::Elsewhere => policy.hold_back(event, offence, time, arrived),
-            Word::Anybodys => offence.distrust(),
-        }
-        let banned = target.is_some_and(|target| {
-            policy.has_ban(target, time) || past.banned.is_some_and(|banned| banned(target))
-        });
-        let allowed = correlator.counts_networks(event.kind.index)
-            && offence.offender.is_some_and(|addr| policy.why_allowed(addr).is_some());
-        let standing = Standing { banned, allowed };
-        correlator.feed_into(event, offence, target, time, standing, fired);
-        *verdict = policy.judge(offence, fired, time, arrived);
-        if let Verdict::Ban(order) | Verdict::Lapsed(order) = &*verdict {
-            if past.banned.is_none() {
-                policy.record(order);
-            }
-            correlator.consume(order.target);
-        }
-    }
-
+impl Outcome<'_> {
     /// How soon people hear of it, with the rule that decides that; of a ban that no rule tells, by itself.
     pub fn told(&self, mail: &MailConfig) -> Option<(Urgency, Option<&RuleHead>)> {
         let heads = || self.fired.alerts.iter().map(|alert| &*alert.rule);
@@ -113,6 +56,107 @@ impl<'l> Outcome<'l> {
             None if !matches!(self.verdict, Verdict::Ban(_)) => None,
             None => heads().any(|head| head.mail != Some(false)).then_some((Urgency::Digest, None)),
         }
+    }
+}
+
+/// A record on its way: what it says, and whose deed it is. Nothing has come of it yet.
+#[derive(Debug)]
+pub struct Begun<'l> {
+    /// See [`Outcome::time`].
+    pub time: Timestamp,
+    /// See [`Outcome::event`].
+    pub event: Option<Event<'l>>,
+    /// See [`Outcome::offence`].
+    pub offence: Offence,
+    /// See [`Outcome::target`].
+    pub target: Option<Target>,
+    /// It is known that nothing will come of it.
+    idle: bool,
+}
+
+/// What has come of a record.
+#[derive(Debug)]
+pub struct Consequence {
+    /// See [`Outcome::fired`].
+    pub fired: Fired,
+    /// See [`Outcome::verdict`].
+    pub verdict: Verdict,
+}
+
+impl<'l> Begun<'l> {
+    #[inline]
+    fn new(
+        packs: &'l Packs,
+        (correlator, policy): (&Correlator, &Policy),
+        memo: &mut Memo,
+        record: &'l Record<'l>,
+        arrived: Timestamp,
+    ) -> Self {
+        let leads_nowhere =
+            |event: &Event<'_>| policy.leads_nowhere(event) && correlator.leads_nowhere(event);
+        let mut idle = false;
+        let mut begun = Self {
+            time: record.time.map_or(arrived, |own| own.min(arrived)),
+            event: packs.recognise_again(memo, record, leads_nowhere, &mut idle),
+            offence: Offence::default(),
+            target: None,
+            idle,
+        };
+        begun.attribute(policy);
+        begun
+    }
+
+    #[inline]
+    fn attribute(&mut self, policy: &Policy) {
+        if let Some(event) = &self.event {
+            self.offence = policy.attribute(event);
+            if !self.idle {
+                self.target = policy.subject(event, &self.offence);
+            }
+        }
+    }
+
+    /// What comes of it.
+    #[inline]
+    fn conclude(
+        &mut self,
+        correlator: &mut Correlator,
+        policy: &mut Policy,
+        arrived: Timestamp,
+        word: Word,
+        past: Past<'_>,
+    ) -> Consequence {
+        let Self { time, event, offence, target, idle } = self;
+        let (time, target) = (*time, *target);
+        // Filled in where it will be returned: it is large, and this runs for every line.
+        let mut come = Consequence { fired: Fired::default(), verdict: Verdict::Nothing };
+        let Some(event) = event.as_ref().filter(|_| !*idle) else { return come };
+        match word {
+            Word::Ours => policy.shield_in_place(event, offence, target, (time, arrived)),
+            Word::Elsewhere => policy.hold_back(event, offence, target, (time, arrived)),
+            Word::Anybodys => offence.distrust(),
+        }
+        let banned = target.is_some_and(|target| {
+            policy.has_ban(target, time) || past.banned.is_some_and(|banned| banned(target))
+        });
+        let allowed = correlator.counts_networks(event.kind.index)
+            && offence.offender.is_some_and(|addr| policy.why_allowed(addr).is_some());
+        let standing = Standing { banned, allowed };
+        correlator.feed_into(event, offence, target, time, standing, &mut come.fired);
+        come.verdict = policy.judge(offence, &come.fired, time, arrived);
+        if let Verdict::Ban(order) | Verdict::Lapsed(order) = &come.verdict {
+            if past.banned.is_none() {
+                policy.record(order);
+            }
+            correlator.consume(order.target);
+        }
+        come
+    }
+
+    fn with(self, come: Consequence) -> Outcome<'l> {
+        let Self { time, event, offence, target, .. } = self;
+        let Consequence { fired, verdict } = come;
+        Outcome { time, event, offence, target, fired, verdict }
     }
 }
 
@@ -169,7 +213,7 @@ impl Engine {
             Limits::default(),
         );
         let policy = Policy::new(config, &network, proof);
-        Self { packs, correlator, policy }
+        Self { packs, correlator, policy, memo: Memo::default() }
     }
 
     /// The same, with rules' times of day in this zone instead of UTC.
@@ -188,33 +232,31 @@ impl Engine {
     /// counted as standing, and has consumed its evidence.
     #[inline]
     pub fn step<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Outcome<'l> {
-        let Self { packs, correlator, policy } = self;
-        Self::step_with(packs, correlator, policy, record, arrived, Word::Ours, Past::default())
+        self.step_with(record, arrived, Word::Ours, Past::default())
     }
 
-    /// The first half of [`Self::step`]: what a record says and whose deed it is, with nothing come of it yet.
-    /// `packs`: this engine's own, [`Self::shared_packs`].
+    /// The first half of [`Self::step`]. `packs`: this engine's own, [`Self::shared_packs`].
     #[inline]
     pub fn begin<'l>(
-        &self,
+        &mut self,
         packs: &'l Packs,
         record: &'l Record<'l>,
         arrived: Timestamp,
-    ) -> Outcome<'l> {
-        Outcome::begin(packs, &self.policy, record, arrived)
+    ) -> Begun<'l> {
+        Begun::new(packs, (&self.correlator, &self.policy), &mut self.memo, record, arrived)
     }
 
-    /// These were begun, and will be concluded in this order. What is remembered of them comes from memory now, for
-    /// all at once, instead of one after the other when they are. Changes nothing.
-    pub fn foresee(&self, begun: &[Outcome<'_>]) {
-        self.correlator.foresee(begun.iter().filter_map(|outcome| outcome.target));
+    /// These were begun, and will be concluded in this order. What is remembered of whom they are about comes from
+    /// memory now, for all at once, instead of one after the other when they are. Changes nothing.
+    pub fn foresee(&self, begun: &[Begun<'_>]) {
+        self.correlator.foresee(begun.iter().filter_map(|begun| begun.target));
     }
 
-    /// The second half of [`Self::step`].
+    /// The second half of [`Self::step`], once for each.
     #[inline]
-    pub fn conclude(&mut self, begun: &mut Outcome<'_>, arrived: Timestamp) {
+    pub fn conclude(&mut self, begun: &mut Begun<'_>, arrived: Timestamp) -> Consequence {
         let Self { correlator, policy, .. } = self;
-        begun.conclude(correlator, policy, arrived, Word::Ours, Past::default());
+        begun.conclude(correlator, policy, arrived, Word::Ours, Past::default())
     }
 
     /// [`Self::step`] with a line of another host's: a login there is no session here.
@@ -223,16 +265,7 @@ impl Engine {
         record: &'l Record<'l>,
         arrived: Timestamp,
     ) -> Outcome<'l> {
-        let Self { packs, correlator, policy } = self;
-        Self::step_with(
-            packs,
-            correlator,
-            policy,
-            record,
-            arrived,
-            Word::Elsewhere,
-            Past::default(),
-        )
+        self.step_with(record, arrived, Word::Elsewhere, Past::default())
     }
 
     /// [`Self::step`] with a line that people beside root could have written: it alerts, and neither bans
@@ -242,8 +275,7 @@ impl Engine {
         record: &'l Record<'l>,
         arrived: Timestamp,
     ) -> Outcome<'l> {
-        let Self { packs, correlator, policy } = self;
-        Self::step_with(packs, correlator, policy, record, arrived, Word::Anybodys, Past::default())
+        self.step_with(record, arrived, Word::Anybodys, Past::default())
     }
 
     /// Takes a record in that has had its effects already, before a restart: only what is kept in memory
@@ -257,10 +289,9 @@ impl Engine {
         trusted: bool,
         banned: impl Fn(Target) -> bool,
     ) -> Outcome<'l> {
-        let Self { packs, correlator, policy } = self;
         let word = if trusted { Word::Ours } else { Word::Anybodys };
         let past = Past { banned: Some(&banned) };
-        Self::step_with(packs, correlator, policy, record, arrived, word, past)
+        self.step_with(record, arrived, word, past)
     }
 
     /// A ban began, long ago: see [`Self::recall`].
@@ -288,17 +319,15 @@ impl Engine {
 
     /// [`Self::step`], and what it leaves unsaid.
     pub fn explain<'l>(&'l mut self, record: &'l Record<'l>, arrived: Timestamp) -> Explained<'l> {
-        let Self { packs, correlator, policy } = self;
+        let Self { packs, correlator, policy, .. } = self;
         let trace = packs.trace(record);
-        let outcome = Self::step_with(
-            packs,
-            correlator,
-            policy,
-            record,
-            arrived,
-            Word::Ours,
-            Past::default(),
-        );
+        // Nothing is left out, as it will be asked what was counted.
+        let time = record.time.map_or(arrived, |own| own.min(arrived));
+        let (event, offence) = (packs.recognise(record), Offence::default());
+        let mut begun = Begun { time, event, offence, target: None, idle: false };
+        begun.attribute(policy);
+        let come = begun.conclude(correlator, policy, arrived, Word::Ours, Past::default());
+        let outcome = begun.with(come);
         let Outcome { time, event, offence, target, fired, verdict } = &outcome;
         let mut unsaid = Unsaid { trace, ..Unsaid::default() };
         if let Some(event) = event {
@@ -316,17 +345,16 @@ impl Engine {
 
     #[inline]
     fn step_with<'l>(
-        packs: &'l Packs,
-        correlator: &mut Correlator,
-        policy: &mut Policy,
+        &'l mut self,
         record: &'l Record<'l>,
         arrived: Timestamp,
         word: Word,
         past: Past<'_>,
     ) -> Outcome<'l> {
-        let mut outcome = Outcome::begin(packs, policy, record, arrived);
-        outcome.conclude(correlator, policy, arrived, word, past);
-        outcome
+        let Self { packs, correlator, policy, memo } = self;
+        let mut begun = Begun::new(packs, (correlator, policy), memo, record, arrived);
+        let come = begun.conclude(correlator, policy, arrived, word, past);
+        begun.with(come)
     }
 
     /// It is `now` by the lines' time: what should have come before and didn't.
@@ -348,6 +376,7 @@ impl Engine {
     ) {
         self.correlator.reload(packs.rules());
         self.policy.reload(config, network, proof);
+        self.memo = Memo::default();
         self.packs = packs;
     }
 

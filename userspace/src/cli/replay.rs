@@ -26,7 +26,7 @@ use super::{Done, setup};
 use crate::config::Shown;
 use crate::control::ListedPorts;
 use crate::correlator::Missed;
-use crate::engine::{Engine, Outcome};
+use crate::engine::{Begun, Consequence, Engine};
 use crate::event::{BanOrder, Line, Record, Target, Timestamp, Ttl, Verdict};
 use crate::format::Decoder;
 use crate::source::{WholeError, WholeLine, WholeLines};
@@ -99,23 +99,26 @@ fn step(
 ) -> io::Result<()> {
     let packs = engine.shared_packs();
     report.read.lines += batch.len();
-    let decoded = batch.lines().filter_map(|bytes| {
-        let record = decoder.decode(Line { bytes, arrived: now }).ok()?;
-        Some((bytes, record))
-    });
-    let records: Few<(&[u8], Record<'_>)> = decoded.collect();
+    let mut records: Few<(&[u8], Record<'_>)> = Few::new();
+    for bytes in batch.lines() {
+        if let Ok(record) = decoder.decode(Line { bytes, arrived: now }) {
+            records.push((bytes, record));
+        }
+    }
     // Replayed as if each line were read when it was written.
     let arrival = |record: &Record<'_>| record.time.unwrap_or(now);
-    let begun = records.iter().map(|(_, record)| engine.begin(&packs, record, arrival(record)));
-    let mut begun: Few<Outcome<'_>> = begun.collect();
+    let mut begun: Few<Begun<'_>> = Few::new();
+    for (_, record) in &records {
+        begun.push(engine.begin(&packs, record, arrival(record)));
+    }
     engine.foresee(&begun);
-    for (outcome, (bytes, record)) in begun.iter_mut().zip(&records) {
+    for (begun, (bytes, record)) in begun.iter_mut().zip(&records) {
         let arrived = arrival(record);
         for missed in engine.advance(arrived) {
             report.missed(&missed)?;
         }
-        engine.conclude(outcome, arrived);
-        report.take(outcome, bytes)?;
+        let come = engine.conclude(begun, arrived);
+        report.take(begun, &come, bytes)?;
     }
     drop(begun);
     drop(records);
@@ -229,15 +232,15 @@ impl<W: Write> Report<W> {
         }
     }
 
-    fn take(&mut self, outcome: &Outcome<'_>, line: &[u8]) -> io::Result<()> {
-        if outcome.event.is_none() {
+    fn take(&mut self, begun: &Begun<'_>, come: &Consequence, line: &[u8]) -> io::Result<()> {
+        if begun.event.is_none() {
             return Ok(());
         }
         let read = &mut self.read;
         read.recognised += 1;
-        read.first = Some(read.first.map_or(outcome.time, |first| first.min(outcome.time)));
-        read.last = read.last.max(Some(outcome.time));
-        for alert in &outcome.fired.alerts {
+        read.first = Some(read.first.map_or(begun.time, |first| first.min(begun.time)));
+        read.last = read.last.max(Some(begun.time));
+        for alert in &come.fired.alerts {
             let head = &alert.rule;
             if head.level < self.read.min_level {
                 continue;
@@ -246,24 +249,24 @@ impl<W: Write> Report<W> {
             let called = self.ledger.alert(head);
             if self.json {
                 let said = Said::Alert {
-                    time: self.clock.show(outcome.time),
+                    time: self.clock.show(begun.time),
                     rule: head.id,
                     level: head.level,
-                    offender: outcome.offence.offender,
+                    offender: begun.offence.offender,
                     description: &head.description,
                     line: &String::from_utf8_lossy(line),
                 };
                 say(&mut self.out, &said)?;
             } else {
-                let text = self.text.begin().text(self.clock.show(outcome.time)).text(called);
-                if let Some(offender) = outcome.offence.offender {
+                let text = self.text.begin().text(self.clock.show(begun.time)).text(called);
+                if let Some(offender) = begun.offence.offender {
                     text.text(" offender=").address(offender);
                 }
                 self.out.write_all(text.text(" ").text(&head.description).end())?;
             }
         }
-        self.ledger.take(outcome);
-        match &outcome.verdict {
+        self.ledger.take(begun, come);
+        match &come.verdict {
             Verdict::Ban(order) => self.ban(order),
             _ => Ok(()),
         }
