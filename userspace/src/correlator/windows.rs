@@ -354,7 +354,8 @@ impl Windows {
         let room_words = &mut self.words[start..start + item * usize::from(room)];
         let mut list = Track::new(item * usize::from(len), room_words);
         let result = act(&mut list);
-        let left = u16::try_from(list.len() / item).unwrap_or(room);
+        // Of one word or two.
+        let left = u16::try_from(list.len() >> (item / 2)).unwrap_or(room);
         self.words[at + ID] = Size { len: left, room }.word();
         self.events = self.events + u32::from(left) - u32::from(len);
         result
