@@ -58,7 +58,7 @@ use self::condition::Subject;
 use self::ladder::Evidence;
 use self::owner::Owner;
 use self::pass::{Held, Pass};
-use self::plan::{GroupKind, Plan};
+use self::plan::{Act, GroupKind, Plan};
 use self::scope::Scope;
 use self::table::Table;
 pub use self::tally::Tally;
@@ -287,10 +287,7 @@ impl Correlator {
         // Forged lines take nothing away from the real ones of the same process.
         let attempts_of = offence.offender.filter(|_| offence.bar != Some(Withheld::Untrusted));
         self.charged = self.attempts.charge(event, attempts_of, now);
-        let subject = Subject {
-            target: target.or_else(|| source(event, self.ipv6_prefix)),
-            ipv6_prefix: self.ipv6_prefix,
-        };
+        let subject = Subject::of(event, target, self.ipv6_prefix);
         let mut pass = Pass {
             plan: &self.plan,
             table: &mut self.table,
@@ -321,6 +318,26 @@ impl Correlator {
         }
         pass.finish(offence);
         self.table.settle(now);
+    }
+
+    /// Whether no event of this kind with the same fields, of the same program, ever counts for a rule. (It may still
+    /// count for its offender, where it has one.)
+    pub(crate) fn leads_nowhere(&self, event: &Event<'_>) -> bool {
+        // What comes after other rules waits for one of these to hold.
+        let mut steps =
+            self.plan.program(event.kind.index).iter().filter(|step| step.after.is_none());
+        steps.all(|step| match step.act {
+            Act::Rule(rule) => self.plan.rule(rule).never_holds(event),
+            Act::Count(group) | Act::Expect(group) => {
+                self.plan.rule(self.plan.group(group).lead).never_holds(event)
+            }
+            Act::Record(_) | Act::Came(_) => false,
+        })
+    }
+
+    /// Events of these targets come next: see [`Engine::foresee`](crate::engine::Engine::foresee).
+    pub(crate) fn foresee(&self, targets: impl Iterator<Item = Target>) {
+        self.table.foresee(targets.map(Owner::target));
     }
 
     /// Whether events of this index count for their offender's network, of which a ban could come.
@@ -411,11 +428,6 @@ impl Correlator {
         });
         Some(all.map(|addr| Target::of_offender(addr, unit.max(32))).collect())
     }
-}
-
-/// The address an event without an offender is about.
-fn source(event: &Event<'_>, ipv6_prefix: u8) -> Option<Target> {
-    event.fields.source().map(|addr| Target::of_offender(addr, ipv6_prefix))
 }
 
 #[cfg(test)]

@@ -166,18 +166,19 @@ impl Policy {
         time: Timestamp,
         arrived: Timestamp,
     ) -> Offence {
-        self.shield_in_place(event, &mut offence, time, arrived);
+        let target = self.subject(event, &offence);
+        self.shield_in_place(event, &mut offence, target, (time, arrived));
         offence
     }
 
-    /// [`Self::shield`], where the offence stands.
+    /// [`Self::shield`], where the offence stands. `target`: what [`Self::subject`] says.
     #[inline]
     pub(crate) fn shield_in_place(
         &mut self,
         event: &Event<'_>,
         offence: &mut Offence,
-        time: Timestamp,
-        arrived: Timestamp,
+        target: Option<Target>,
+        (time, arrived): (Timestamp, Timestamp),
     ) {
         if event.suricata.is_some() || (self.sessions.is_empty() && !event.kind.success) {
             return;
@@ -192,7 +193,7 @@ impl Policy {
             }
             None => {}
         }
-        self.hold_back(event, offence, time, arrived);
+        self.hold_back(event, offence, target, (time, arrived));
     }
 
     /// The same of what another host says, whose sessions and processes aren't ours: it opens and closes none.
@@ -201,20 +202,29 @@ impl Policy {
         &mut self,
         event: &Event<'_>,
         offence: &mut Offence,
-        time: Timestamp,
-        arrived: Timestamp,
+        target: Option<Target>,
+        (time, arrived): (Timestamp, Timestamp),
     ) {
         if event.suricata.is_some() || self.sessions.is_empty() {
             return;
         }
-        if let (Offence { offender: Some(offender), bar: None, .. }, true) =
-            (&*offence, sessions::is_login(event.kind))
+        if let (Offence { offender: Some(_), bar: None, .. }, Some(target)) = (&*offence, target)
+            && sessions::is_login(event.kind)
+            && self.sessions.live(target, time, arrived)
         {
-            let target = self.target(*offender);
-            if self.sessions.live(target, time, arrived) {
-                offence.bar = Some(Withheld::LiveSession);
-            }
+            offence.bar = Some(Withheld::LiveSession);
         }
+    }
+
+    /// Whether an event says nothing to policy, nor ever will one of the same kind with the same fields: it blames
+    /// nobody, and opens and closes no session.
+    pub(crate) fn leads_nowhere(&self, event: &Event<'_>) -> bool {
+        let offence = self.attribute(event);
+        offence.offender.is_none()
+            && offence.bar.is_none()
+            && self.subject(event, &offence).is_none()
+            && !event.kind.success
+            && !sessions::tells(event.kind)
     }
 
     /// Has somebody who knows confirm that sessions live; without it the lines are believed, for a time.

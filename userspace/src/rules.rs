@@ -34,6 +34,7 @@ pub(crate) use self::list::Stamp;
 pub use self::list::{List, ListError, ListSource, ListWatch, Lists};
 use self::pack::Text;
 pub use self::pattern::{Forgery, PatternError};
+pub(crate) use self::recognise::Memo;
 use self::recognise::Recogniser;
 pub use self::recognise::{NearMiss, Trace};
 pub use self::rule::{Absence, Key, Preceded, Rule, RuleSet, Trigger, Window};
@@ -203,6 +204,32 @@ impl Packs {
     /// deed it is).
     pub fn recognise<'l>(&'l self, record: &'l Record<'l>) -> Option<Event<'l>> {
         self.recogniser.recognise(&self.events, record)
+    }
+
+    /// [`Self::recognise`], which remembers in `memo` what messages came before. `idle` becomes true where it is known
+    /// that the event leads nowhere; `leads_nowhere` says it once, of an event that is the same whenever the message
+    /// is.
+    pub(crate) fn recognise_again<'l>(
+        &'l self,
+        memo: &mut Memo,
+        record: &'l Record<'l>,
+        leads_nowhere: impl FnOnce(&Event<'_>) -> bool,
+        idle: &mut bool,
+    ) -> Option<Event<'l>> {
+        let Some(place) = Memo::place(record) else { return self.recognise(record) };
+        if let Some((taken, known)) = memo.recall(place, record) {
+            *idle = known;
+            return self.recogniser.recall(&self.events, record, taken);
+        }
+        let event = self.recognise(record);
+        let comes_again = event.as_ref().is_none_or(|event| event.fields.source().is_none());
+        if comes_again
+            && memo.came_before(place)
+            && let Some(taken) = self.recogniser.taken(event.as_ref())
+        {
+            memo.keep(place, record, taken, event.as_ref().is_none_or(leads_nowhere));
+        }
+        event
     }
 
     /// Which pattern takes a record's message, and which nearly do, told in words. Slow: it tries them all.

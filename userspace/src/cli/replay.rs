@@ -1,5 +1,6 @@
 //! `ravelin replay`: old logs through a fresh engine; what they would have caused.
 
+mod batch;
 mod ledger;
 mod summary;
 #[cfg(test)]
@@ -13,7 +14,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use serde::Serialize;
+use smallvec::SmallVec;
 
+use self::batch::Batch;
 use self::ledger::{Advice, BannedRow, Ledger, RuleRow};
 use self::summary::Read;
 use self::text::{Clock, Text};
@@ -23,13 +26,15 @@ use super::{Done, setup};
 use crate::config::Shown;
 use crate::control::ListedPorts;
 use crate::correlator::Missed;
-use crate::engine::{Engine, Outcome};
-use crate::event::{BanOrder, Line, Target, Timestamp, Ttl, Verdict};
+use crate::engine::{Begun, Consequence, Engine};
+use crate::event::{BanOrder, Line, Record, Target, Timestamp, Ttl, Verdict};
 use crate::format::Decoder;
 use crate::source::{WholeError, WholeLine, WholeLines};
 
 /// Bytes of output that are collected before they are written.
 const OUT_BUFFER: usize = 256 << 10;
+/// As many as a batch has lines.
+type Few<T> = SmallVec<[T; batch::LINES]>;
 /// Targets in the summary's JSON.
 const TOLD_TARGETS: usize = 1_000;
 
@@ -46,12 +51,15 @@ pub(super) fn run(config: Option<&Path>, args: &Replay) -> anyhow::Result<Done> 
     let out = BufWriter::with_capacity(OUT_BUFFER, bar.stdout());
     let mut report = Report::new(out, args);
     let mut broken = Vec::new();
+    let mut batch = Batch::default();
     if let [input] = inputs.as_mut_slice() {
         loop {
             match input.next_line() {
                 Ok(Some(WholeLine { bytes, .. })) => {
                     bar.step();
-                    step(&mut engine, &mut decoder, bytes, now, &mut report)?;
+                    if batch.push(bytes) {
+                        step(&mut engine, &mut decoder, &mut batch, now, &mut report)?;
+                    }
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -64,10 +72,13 @@ pub(super) fn run(config: Option<&Path>, args: &Replay) -> anyhow::Result<Done> 
         let mut merged = Merged::new(inputs, args, now)?;
         while let Some(bytes) = merged.next() {
             bar.step();
-            step(&mut engine, &mut decoder, &bytes, now, &mut report)?;
+            if batch.push(&bytes) {
+                step(&mut engine, &mut decoder, &mut batch, now, &mut report)?;
+            }
         }
         broken = merged.broken;
     }
+    step(&mut engine, &mut decoder, &mut batch, now, &mut report)?;
     bar.finish();
     report.finish(&engine)?;
     // The process ends: its memory goes as a whole, not entry by entry.
@@ -78,22 +89,41 @@ pub(super) fn run(config: Option<&Path>, args: &Replay) -> anyhow::Result<Done> 
     Ok(if broken.is_empty() { Done::Well } else { Done::Wrong })
 }
 
+/// Takes a batch through the engine, and empties it.
 fn step(
     engine: &mut Engine,
     decoder: &mut Decoder,
-    bytes: &[u8],
+    batch: &mut Batch,
     now: Timestamp,
     report: &mut Report<impl Write>,
 ) -> io::Result<()> {
-    report.read.lines += 1;
-    let Ok(record) = decoder.decode(Line { bytes, arrived: now }) else { return Ok(()) };
-    // Replayed as if the line were read when it was written.
-    let arrived = record.time.unwrap_or(now);
-    for missed in engine.advance(arrived) {
-        report.missed(&missed)?;
+    let packs = engine.shared_packs();
+    report.read.lines += batch.len();
+    let mut records: Few<(&[u8], Record<'_>)> = Few::new();
+    for bytes in batch.lines() {
+        if let Ok(record) = decoder.decode(Line { bytes, arrived: now }) {
+            records.push((bytes, record));
+        }
     }
-    let outcome = engine.step(&record, arrived);
-    report.take(&outcome, bytes)
+    // Replayed as if each line were read when it was written.
+    let arrival = |record: &Record<'_>| record.time.unwrap_or(now);
+    let mut begun: Few<Begun<'_>> = Few::new();
+    for (_, record) in &records {
+        begun.push(engine.begin(&packs, record, arrival(record)));
+    }
+    engine.foresee(&begun);
+    for (begun, (bytes, record)) in begun.iter_mut().zip(&records) {
+        let arrived = arrival(record);
+        for missed in engine.advance(arrived) {
+            report.missed(&missed)?;
+        }
+        let come = engine.conclude(begun, arrived);
+        report.take(begun, &come, bytes)?;
+    }
+    drop(begun);
+    drop(records);
+    batch.clear();
+    Ok(())
 }
 
 /// Several files as one, by the lines' own times; a line without one follows the line before it.
@@ -202,15 +232,15 @@ impl<W: Write> Report<W> {
         }
     }
 
-    fn take(&mut self, outcome: &Outcome<'_>, line: &[u8]) -> io::Result<()> {
-        if outcome.event.is_none() {
+    fn take(&mut self, begun: &Begun<'_>, come: &Consequence, line: &[u8]) -> io::Result<()> {
+        if begun.event.is_none() {
             return Ok(());
         }
         let read = &mut self.read;
         read.recognised += 1;
-        read.first = Some(read.first.map_or(outcome.time, |first| first.min(outcome.time)));
-        read.last = read.last.max(Some(outcome.time));
-        for alert in &outcome.fired.alerts {
+        read.first = Some(read.first.map_or(begun.time, |first| first.min(begun.time)));
+        read.last = read.last.max(Some(begun.time));
+        for alert in &come.fired.alerts {
             let head = &alert.rule;
             if head.level < self.read.min_level {
                 continue;
@@ -219,24 +249,24 @@ impl<W: Write> Report<W> {
             let called = self.ledger.alert(head);
             if self.json {
                 let said = Said::Alert {
-                    time: self.clock.show(outcome.time),
+                    time: self.clock.show(begun.time),
                     rule: head.id,
                     level: head.level,
-                    offender: outcome.offence.offender,
+                    offender: begun.offence.offender,
                     description: &head.description,
                     line: &String::from_utf8_lossy(line),
                 };
                 say(&mut self.out, &said)?;
             } else {
-                let text = self.text.begin().text(self.clock.show(outcome.time)).text(called);
-                if let Some(offender) = outcome.offence.offender {
+                let text = self.text.begin().text(self.clock.show(begun.time)).text(called);
+                if let Some(offender) = begun.offence.offender {
                     text.text(" offender=").address(offender);
                 }
                 self.out.write_all(text.text(" ").text(&head.description).end())?;
             }
         }
-        self.ledger.take(outcome);
-        match &outcome.verdict {
+        self.ledger.take(begun, come);
+        match &come.verdict {
             Verdict::Ban(order) => self.ban(order),
             _ => Ok(()),
         }

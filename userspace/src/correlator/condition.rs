@@ -35,6 +35,9 @@ struct Field {
     known: Cell<(u64, Known)>,
 }
 
+/// The field that holds an event's address.
+const SOURCE: &str = "src";
+
 /// Kinds of events whose hints are kept apart.
 const KINDS: usize = 16;
 
@@ -53,7 +56,7 @@ impl KeyFields {
         known.unwrap_or_else(|| {
             let known = Cell::new((u64::MAX, Known::Nothing));
             let hints = [const { Cell::new(0) }; KINDS];
-            self.fields.push(Field { name: name.into(), is_source: name == "src", hints, known });
+            self.fields.push(Field { name: name.into(), is_source: name == SOURCE, hints, known });
             self.fields.len() - 1
         })
     }
@@ -65,10 +68,8 @@ impl KeyFields {
         if of == number {
             return known;
         }
-        let known = match event.fields.source() {
-            Some(addr) if field.is_source => Known::Addr(addr),
-            _ => self.look_up(field, event),
-        };
+        let source = if field.is_source { event.fields.source() } else { None };
+        let known = source.map_or_else(|| self.look_up(field, event), Known::Addr);
         field.known.set((number, known));
         known
     }
@@ -159,6 +160,20 @@ impl Test {
     }
 }
 
+impl Test {
+    /// Whether it doesn't hold for this event, nor ever for one with the same fields of the same program.
+    pub(super) fn never_holds(&self, event: &Event<'_>) -> bool {
+        let (values, value) = match &self.condition.asks {
+            Asks::Field { name, values } => (values, event.fields.get(name)),
+            Asks::Program(values) => {
+                (values, event.program.map(|name| Value::Text(Cow::Borrowed(name))))
+            }
+            Asks::Time(_) | Asks::Weekday(_) => return false,
+        };
+        !values.may_change() && !self.condition.judge(values.meet(value.as_ref()))
+    }
+}
+
 /// What events of one window have in common.
 #[derive(Debug)]
 pub(super) struct KeyPlan {
@@ -172,6 +187,8 @@ enum Part {
     Offender,
     /// One of [`KeyFields`].
     Field(usize),
+    /// The one that holds an event's address.
+    Source(usize),
     Network(Prefixes),
 }
 
@@ -179,6 +196,7 @@ impl Part {
     fn new(key: &Key, fields: &mut KeyFields) -> Self {
         match key {
             Key::Offender => Self::Offender,
+            Key::Field(name) if name == SOURCE => Self::Source(fields.intern(name)),
             Key::Field(name) => Self::Field(fields.intern(name)),
             Key::Network(prefixes) => Self::Network(*prefixes),
         }
@@ -188,7 +206,7 @@ impl Part {
     fn name(&self, fields: &KeyFields) -> String {
         match self {
             Self::Offender => "src".to_owned(),
-            Self::Field(field) => fields.name(*field).to_owned(),
+            Self::Field(field) | Self::Source(field) => fields.name(*field).to_owned(),
             Self::Network(prefixes) => format!("src/{},/{}", prefixes.v4, prefixes.v6),
         }
     }
@@ -198,10 +216,22 @@ impl Part {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject {
     pub(super) target: Option<Target>,
-    pub(super) ipv6_prefix: u8,
+    /// The address in the event's field `src` is the target's: most keys and values are made of it.
+    holds_source: bool,
+    ipv6_prefix: u8,
 }
 
 impl Subject {
+    /// `target`: whom it is known to be about; without it the address in the field `src` tells.
+    #[inline]
+    pub(super) fn of(event: &Event<'_>, target: Option<Target>, ipv6_prefix: u8) -> Self {
+        let source = event.fields.source();
+        let target = target.or_else(|| Some(Target::of_offender(source?, ipv6_prefix)));
+        let holds_source =
+            target.zip(source).is_some_and(|(target, source)| target.contains(source));
+        Self { target, holds_source, ipv6_prefix }
+    }
+
     /// An address as a key: all addresses of the subject are one.
     fn key_of(self, addr: IpAddr) -> Target {
         match self.target {
@@ -244,21 +274,21 @@ impl KeyPlan {
     /// Whose window an event falls into, and which of theirs; `None` where a part is missing.
     ///
     /// It is the subject's where the key has it, else that of the first address in it, else nobody's.
-    #[inline]
+    #[inline(always)]
     pub(super) fn resolve(&self, about: About<'_, '_, '_>) -> Option<(Whose, u32)> {
         match &*self.parts {
             [Part::Offender] => about.subject.target.map(|_| (Whose::Subject, 0)),
+            [Part::Source(_)] if about.subject.holds_source => Some((Whose::Subject, 0)),
             [Part::Field(field)] => match about.field(*field) {
                 Known::Nothing => None,
-                Known::Addr(addr) if about.subject.target.is_some_and(|own| own.contains(addr)) => {
-                    Some((Whose::Subject, 0))
-                }
-                _ => self.resolve_parts(about),
+                Known::Addr(_) => self.resolve_parts(about),
+                Known::Other(value) => Some((Whose::Other(Owner::shared(self.rule, value)), 0)),
             },
             _ => self.resolve_parts(about),
         }
     }
 
+    #[inline(never)]
     fn resolve_parts(&self, about: About<'_, '_, '_>) -> Option<(Whose, u32)> {
         let About { subject, fields, .. } = about;
         let mut addrs: SmallVec<[(usize, Target); 2]> = SmallVec::new();
@@ -271,7 +301,7 @@ impl KeyPlan {
                 Part::Network(prefixes) => {
                     addrs.insert(0, (at, prefixes.of(subject.target?.net().addr())));
                 }
-                Part::Field(field) => match about.field(*field) {
+                Part::Field(field) | Part::Source(field) => match about.field(*field) {
                     Known::Nothing => return None,
                     Known::Addr(addr) => addrs.push((at, subject.key_of(addr))),
                     Known::Other(value) => {
@@ -319,7 +349,8 @@ impl DistinctPlan {
     pub(super) fn value(&self, about: About<'_, '_, '_>) -> Option<u32> {
         let target = match &self.0 {
             Part::Offender | Part::Network(_) => about.subject.target?,
-            Part::Field(field) => match about.field(*field) {
+            Part::Source(_) if about.subject.holds_source => about.subject.target?,
+            Part::Field(field) | Part::Source(field) => match about.field(*field) {
                 Known::Nothing => return None,
                 Known::Addr(addr) => about.subject.key_of(addr),
                 Known::Other(value) => return Some(short(value)),
@@ -390,8 +421,8 @@ mod tests {
             ],
         );
         let target = Target::of_offender(src, 64);
-        let known = Subject { target: Some(target), ipv6_prefix: 64 };
-        let unknown = Subject { target: None, ipv6_prefix: 64 };
+        let known = Subject::of(&event, Some(target), 64);
+        let unknown = Subject { target: None, holds_source: false, ipv6_prefix: 64 };
         let key = |same: &[Key], subject| {
             let mut fields = KeyFields::default();
             let plan = KeyPlan::new(same, 9, &mut fields);
@@ -420,7 +451,7 @@ mod tests {
         assert_eq!(key(&[], known), key(&[], unknown));
         // An on-link neighbour is its own target; its address in a field is that same key.
         let neighbour = Target::of_address(src);
-        let known = Subject { target: Some(neighbour), ipv6_prefix: 64 };
+        let known = Subject::of(&event, Some(neighbour), 64);
         assert_eq!(key(&[field("src")], known), own);
     }
 }

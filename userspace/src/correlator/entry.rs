@@ -316,6 +316,12 @@ impl Entry {
         self.mixed = self.windows.is_mixed();
     }
 
+    /// Looks at each part of it, for what it costs to bring it into the cache.
+    #[inline]
+    pub(super) fn glance(&self) -> u32 {
+        self.windows.glance()
+    }
+
     /// Bytes it holds beside itself.
     pub(super) const fn heap_bytes(&self) -> usize {
         self.windows.heap_bytes()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::condition::{DistinctPlan, KeyFields, KeyPlan, Test};
 use super::ladder::{Ladder, RUNGS, Rung, Tick};
 use super::scope::{Scope, Scopes};
-use crate::event::RuleHead;
+use crate::event::{Event, RuleHead};
 use crate::rules::{Key, Rule, RuleSet, Trigger};
 
 /// Longest window and cooldown: 24 days in milliseconds, half of what ticks can tell.
@@ -257,6 +257,11 @@ impl RulePlan {
             silent: rule.silent,
             gate: None,
         }
+    }
+
+    /// Whether its conditions don't hold for this event, nor ever for one with the same fields.
+    pub(super) fn never_holds(&self, event: &Event<'_>) -> bool {
+        self.when.iter().any(|test| test.never_holds(event))
     }
 }
 

@@ -81,6 +81,14 @@ impl Table {
         self.index.find(hash, |at| self.entries[*at as usize].owner == owner).map(|at| Slot(*at))
     }
 
+    /// Looks at what these owners have, a few of them at a time: what isn't in the cache is waited for together.
+    pub(super) fn foresee(&self, owners: impl Iterator<Item = Owner>) {
+        // First all entries, as what lies behind them can be asked for only then.
+        let found: SmallVec<[Slot; 16]> = owners.filter_map(|owner| self.find(owner)).collect();
+        let seen = found.iter().map(|slot| self.entries[slot.0 as usize].glance());
+        std::hint::black_box(seen.fold(0, |all, one| all ^ one));
+    }
+
     #[inline]
     pub(super) fn entry_mut(&mut self, slot: Slot) -> &mut Entry {
         &mut self.entries[slot.0 as usize]

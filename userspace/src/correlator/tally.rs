@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Correlator;
 use super::condition::{About, Setting, Subject, Whose};
 use super::entry::Place;
 use super::owner::Owner;
 use super::plan::{Act, GroupKind};
-use super::{Correlator, source};
 use crate::event::{Event, RuleHead, Target, Timestamp};
 
 /// A count that an event was counted in.
@@ -42,10 +42,7 @@ impl Correlator {
         time: Timestamp,
     ) -> Vec<Tally> {
         let now = time.as_micros().div_euclid(1_000);
-        let subject = Subject {
-            target: target.or_else(|| source(event, self.ipv6_prefix)),
-            ipv6_prefix: self.ipv6_prefix,
-        };
+        let subject = Subject::of(event, target, self.ipv6_prefix);
         let mut tallies = Vec::new();
         for step in self.plan.program(event.kind.index) {
             let Act::Count(group) = step.act else { continue };

@@ -39,6 +39,13 @@ impl Windows {
         size_of_val(&*self.words)
     }
 
+    /// Looks at a word of each line of the cache.
+    #[inline]
+    pub(super) fn glance(&self) -> u32 {
+        let words = &self.words[..self.used as usize];
+        words.iter().step_by(CACHE_LINE).fold(0, |all, word| all ^ word)
+    }
+
     /// How many times and values its windows hold.
     pub(super) const fn events(&self) -> u32 {
         self.events
@@ -347,7 +354,8 @@ impl Windows {
         let room_words = &mut self.words[start..start + item * usize::from(room)];
         let mut list = Track::new(item * usize::from(len), room_words);
         let result = act(&mut list);
-        let left = u16::try_from(list.len() / item).unwrap_or(room);
+        // Of one word or two.
+        let left = u16::try_from(list.len() >> (item / 2)).unwrap_or(room);
         self.words[at + ID] = Size { len: left, room }.word();
         self.events = self.events + u32::from(left) - u32::from(len);
         result
@@ -391,6 +399,8 @@ impl Windows {
     }
 }
 
+/// Words of a line of the cache.
+const CACHE_LINE: usize = 64 / size_of::<u32>();
 /// Words of the first room: the windows that a first failed login falls into.
 const FIRST: usize = 18;
 /// By so many words it grows.

@@ -93,6 +93,14 @@ impl<'l> Fields<'l> {
         Self(Kept::Alert(alert))
     }
 
+    /// Of a line that a pattern took: the pattern's captures, and where they lie in the line.
+    pub(crate) const fn captures(&self) -> Option<(&'l [Capture], Slots)> {
+        match &self.0 {
+            Kept::Captures(Captures { names, slots, .. }) => Some((names, *slots)),
+            Kept::Values(_) | Kept::Alert(_) => None,
+        }
+    }
+
     /// The value of a named field.
     #[inline]
     pub fn get(&self, name: &str) -> Option<Value<'l>> {

@@ -89,6 +89,16 @@ impl News {
     }
 }
 
+/// Whether events of this kind may say something about sessions.
+pub(super) fn tells(kind: &EventKind) -> bool {
+    let of_pack: &[&str] = match kind.pack.as_str() {
+        "sshd" => &["accepted", "disconnected", "closed", "received-disconnect"],
+        "pam" => &["session-closed"],
+        _ => &[],
+    };
+    of_pack.contains(&kind.name.as_str())
+}
+
 /// PAM's old lines name no service.
 fn is_sshds(event: &Event<'_>) -> bool {
     match event.field("service") {

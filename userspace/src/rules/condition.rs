@@ -125,6 +125,11 @@ impl Values {
         known.then_some(false)
     }
 
+    /// Whether a list has a part in it.
+    pub(crate) const fn may_change(&self) -> bool {
+        !self.lists.is_empty()
+    }
+
     /// Whether this value is one of them, lists left aside.
     pub fn meet(&self, value: Option<&Value<'_>>) -> bool {
         match value {

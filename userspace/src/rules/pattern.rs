@@ -113,7 +113,7 @@ pub(super) struct Pattern {
 pub(super) struct Found<'l, 'r> {
     pattern: &'l Pattern,
     text: &'l [u8],
-    slots: &'r Places,
+    slots: &'r Slots,
 }
 
 /// What a match says about whose deed it is.
@@ -217,7 +217,15 @@ impl Pattern {
             },
             None => self.search(text, slots),
         };
-        matched.then_some(Found { pattern: self, text, slots })
+        matched.then(|| {
+            self.found(text, slots.first_chunk().expect("there are more places than slots"))
+        })
+    }
+
+    /// The match that was found once in the same text, with these captures.
+    #[inline]
+    pub(super) const fn found<'l, 'r>(&'l self, text: &'l [u8], slots: &'r Slots) -> Found<'l, 'r> {
+        Found { pattern: self, text, slots }
     }
 
     /// The regex engine's answer.
@@ -285,11 +293,10 @@ impl<'l> Found<'l, '_> {
             Some(Source::Address(addr)) => Some(addr),
             Some(Source::Ambiguous) | None => None,
         };
-        let slots: &Slots = self.slots.first_chunk().expect("there are more places than slots");
         let captures = Captures {
             names: captures,
             text: self.text,
-            slots: *slots,
+            slots: *self.slots,
             source: source.map(|(at, _)| (at, certain)),
         };
         (captures, found)

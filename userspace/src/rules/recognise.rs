@@ -1,15 +1,18 @@
 //! From a record to an event: which pattern takes the line, and what its captures become.
 
+mod by_name;
+mod memo;
 mod near;
 
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use self::by_name::ByName;
+pub(crate) use self::memo::{Memo, Taken};
 pub use self::near::{NearMiss, Trace};
 use super::condition::Condition;
 use super::pattern::{Found, LazyPattern, Room, Source};
 use crate::event::{Blame, Body, Event, EventKind, Fields, Record, SuricataAlert};
-use crate::seeded::HashMap;
 
 /// All patterns of all packs, by the programs whose lines they read.
 #[derive(Debug, Default)]
@@ -18,7 +21,7 @@ pub(super) struct Recogniser {
     patterns: Vec<LogPattern>,
     packs: Vec<LogPack>,
     /// The programs that are named in full, each with all that reads its lines.
-    programs: HashMap<Box<[u8]>, LazyTable>,
+    programs: ByName<LazyTable>,
     /// The packs that name programs in part.
     wild: Vec<usize>,
     /// What reads the lines of programs that nobody names.
@@ -143,7 +146,7 @@ impl Recogniser {
             for name in names {
                 if let ProgramName::Exactly(name) = name {
                     let table = joined(&|programs| programs.include(name));
-                    self.programs.insert(name.clone(), table);
+                    self.programs.insert(name, table);
                 } else if self.wild.last() != Some(&at) {
                     self.wild.push(at);
                 }
@@ -247,6 +250,32 @@ impl Recogniser {
             .find_map(|table| self.first_of(table, kinds, record, text))
     }
 
+    /// What it was recognised as; `recognised` is what came of that.
+    pub(super) fn taken(&self, recognised: Option<&Event<'_>>) -> Option<Taken> {
+        let Some(event) = recognised else { return Some(Taken::Nothing) };
+        let (names, slots) = event.fields.captures()?;
+        let pattern = self.patterns.iter().position(|it| {
+            it.event == event.kind.index as usize
+                && it.pattern.pattern().is_some_and(|it| std::ptr::eq(it.captures(), names))
+        })?;
+        Some(Taken::By { pattern, slots })
+    }
+
+    /// The event of a record that was taken so before.
+    pub(super) fn recall<'l>(
+        &'l self,
+        kinds: &'l [EventKind],
+        record: &Record<'l>,
+        taken: &Taken,
+    ) -> Option<Event<'l>> {
+        let (Taken::By { pattern, slots }, Body::Message(text)) = (taken, &record.body) else {
+            return None;
+        };
+        let LogPattern { pattern, event, .. } = &self.patterns[*pattern];
+        let found = pattern.pattern()?.found(text, slots);
+        Some(from_log(&kinds[*event], record, &found))
+    }
+
     /// The event of the first pattern in a table that matches.
     fn first_of<'l>(
         &'l self,
@@ -317,7 +346,7 @@ fn from_log<'l>(kind: &'l EventKind, record: &Record<'l>, found: &Found<'l, '_>)
 }
 
 /// The first eight bytes of a line, with zeros where it is shorter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Head(u64);
 
 impl Head {

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::control::ListedPorts;
-use crate::engine::Outcome;
+use crate::engine::{Begun, Consequence};
 use crate::event::{BanOrder, Event, Ports, RuleHead, Target, Timestamp, Ttl, Value, Verdict};
 use crate::policy::Why;
 use crate::seeded::HashMap;
@@ -120,18 +120,18 @@ impl Ledger {
 
     /// What a recognised line came to, beside its alerts.
     #[inline]
-    pub(super) fn take(&mut self, outcome: &Outcome<'_>) {
-        match &outcome.verdict {
-            Verdict::Ban(order) => self.ban(outcome, order),
-            Verdict::Withheld(why) => self.withhold(outcome, why.as_str()),
+    pub(super) fn take(&mut self, begun: &Begun<'_>, come: &Consequence) {
+        match &come.verdict {
+            Verdict::Ban(order) => self.ban(come, order),
+            Verdict::Withheld(why) => self.withhold(begun, why.as_str()),
             Verdict::Nothing | Verdict::Lapsed(_) => {}
         }
-        if outcome.event.as_ref().is_some_and(|event| event.kind.success) {
-            self.success(outcome);
+        if begun.event.as_ref().is_some_and(|event| event.kind.success) {
+            self.success(begun);
         }
     }
 
-    fn ban(&mut self, outcome: &Outcome<'_>, order: &BanOrder) {
+    fn ban(&mut self, come: &Consequence, order: &BanOrder) {
         let seconds = match order.ttl {
             Ttl::For(ttl) => Some(ttl.as_secs()),
             Ttl::Permanent => None,
@@ -152,15 +152,15 @@ impl Ledger {
             banned.total.zip(seconds).map(|(total, seconds)| total.saturating_add(seconds));
         (banned.rule, banned.level) = (order.rule, order.level);
         banned.ports = order.ports.clone().map(Box::new);
-        let mut fired = outcome.fired.alerts.iter();
+        let mut fired = come.fired.alerts.iter();
         if let Some(alert) = fired.find(|alert| Some(alert.rule.id) == order.rule) {
             self.told(&alert.rule).bans += 1;
         }
     }
 
-    fn withhold(&mut self, outcome: &Outcome<'_>, why: &'static str) {
+    fn withhold(&mut self, begun: &Begun<'_>, why: &'static str) {
         *self.held_back.entry(why).or_default() += 1;
-        if let Some(target) = outcome.target
+        if let Some(target) = begun.target
             && why != "already"
             && (self.withheld.len() < REMEMBERED || self.withheld.contains_key(&(target, why)))
         {
@@ -168,8 +168,8 @@ impl Ledger {
         }
     }
 
-    fn success(&mut self, outcome: &Outcome<'_>) {
-        let Some(Event { fields, .. }) = &outcome.event else { return };
+    fn success(&mut self, begun: &Begun<'_>) {
+        let Some(Event { fields, .. }) = &begun.event else { return };
         let Some(addr) = fields.source() else { return };
         let full = self.successes.len() >= REMEMBERED;
         let successes = match self.successes.entry(addr) {

@@ -47,9 +47,13 @@ fn replayed(options: &[&str], text: &str) -> String {
     let (mut decoder, now) = setup::decoder(args.format, &args.when).unwrap();
     let mut printed = Vec::new();
     let mut report = Report::new(BufWriter::new(&mut printed), &args);
+    let mut batch = Batch::default();
     for line in text.lines() {
-        step(&mut engine, &mut decoder, line.as_bytes(), now, &mut report).unwrap();
+        if batch.push(line.as_bytes()) {
+            step(&mut engine, &mut decoder, &mut batch, now, &mut report).unwrap();
+        }
     }
+    step(&mut engine, &mut decoder, &mut batch, now, &mut report).unwrap();
     report.finish(&engine).unwrap();
     String::from_utf8(printed).unwrap()
 }
@@ -114,8 +118,9 @@ fn a_ban_of_ports_says_which() {
         let args = Replay::parse_from(args);
         let (mut decoder, now) = setup::decoder(args.format, &args.when).unwrap();
         let mut report = Report::new(BufWriter::new(&mut printed), &args);
-        let line = b"2026-11-23T10:00:00Z web1 shop[7]: bad 198.51.100.7";
-        step(&mut engine, &mut decoder, line, now, &mut report).unwrap();
+        let mut batch = Batch::default();
+        assert!(!batch.push(b"2026-11-23T10:00:00Z web1 shop[7]: bad 198.51.100.7"));
+        step(&mut engine, &mut decoder, &mut batch, now, &mut report).unwrap();
         report.finish(&engine).unwrap();
     }
     let printed = String::from_utf8(printed).unwrap();

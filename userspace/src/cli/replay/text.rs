@@ -25,27 +25,17 @@ impl Text {
     pub(super) fn address(&mut self, addr: IpAddr) -> &mut Self {
         match addr {
             IpAddr::V4(v4) => {
-                for (at, octet) in v4.octets().into_iter().enumerate() {
-                    if at > 0 {
-                        self.0.push('.');
-                    }
-                    self.octet(octet);
+                let mut digits = itoa::Buffer::new();
+                let [first, others @ ..] = v4.octets();
+                self.0.push_str(digits.format(first));
+                for octet in others {
+                    self.0.push('.');
+                    self.0.push_str(digits.format(octet));
                 }
             }
             IpAddr::V6(v6) => write!(self.0, "{v6}").expect("a string takes all that is written"),
         }
         self
-    }
-
-    fn octet(&mut self, octet: u8) {
-        let mut digit = |digit: u8| self.0.push(char::from(b'0' + digit));
-        if octet > 99 {
-            digit(octet / 100);
-        }
-        if octet > 9 {
-            digit(octet / 10 % 10);
-        }
-        digit(octet % 10);
     }
 
     /// All of it, ended.

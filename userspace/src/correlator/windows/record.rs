@@ -96,24 +96,24 @@ impl Size {
     }
 }
 
+/// By kind: words of an item, of which a cooldown has none, and of what comes before the first.
+const SHAPES: [(usize, usize); 4] = {
+    let mut shapes = [(1, HEAD); 4];
+    shapes[EVENTS as usize] = (1, HEAD + RUNGS / 2);
+    shapes[VALUES as usize] = (2, HEAD);
+    shapes[COOLDOWN as usize] = (0, COOLDOWN_WORDS);
+    shapes
+};
+
 /// Words of an item, and of what comes before the first.
 #[inline]
 pub(super) const fn shape(kind: u32) -> (usize, usize) {
-    match kind {
-        EVENTS => (1, HEAD + RUNGS / 2),
-        VALUES => (2, HEAD),
-        _ => (1, HEAD),
-    }
+    SHAPES[(kind & KIND) as usize]
 }
 
-/// Words of the record that begins with these.
+/// Words of the record that begins with these. (Without a branch: owners' records come in any order.)
 #[inline]
 pub(super) const fn extent(id: Id, size: u32) -> usize {
-    match id.kind() {
-        COOLDOWN => COOLDOWN_WORDS,
-        kind => {
-            let (item, head) = shape(kind);
-            head + item * Size::of(size).room as usize
-        }
-    }
+    let (item, head) = shape(id.kind());
+    head + item * Size::of(size).room as usize
 }
