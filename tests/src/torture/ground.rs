@@ -110,7 +110,9 @@ impl Ground {
     /// # Errors
     /// Where that can't be written.
     pub(super) fn keep(&self, to: &Path) -> Result<()> {
-        let _ = fs::remove_dir_all(to);
+        if to.exists() {
+            fs::remove_dir_all(to)?;
+        }
         fs::create_dir_all(to)?;
         let mut copy = Command::new("cp");
         copy.arg("--archive").args(["logs", "state", "ravelin.log"].map(|it| self.dir.join(it)));
