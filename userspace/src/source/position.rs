@@ -17,11 +17,12 @@ pub enum Position {
         /// Open files in the order they are read: rotated ones that may still grow, then the current
         /// one. Empty where the file has never been there.
         files: Vec<FilePosition>,
-        /// Files that were read to their end and left lately, so that none is read twice.
+        /// Files beside it that need no reading: those that were read to their end and left, and those that were there
+        /// before it was followed.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left: Vec<FilePosition>,
-        /// While the file isn't there, or where its last rotation was read and left before an earlier one:
-        /// rotated files written to later than this are its.
+        /// Rotated files written to later than this are to be read, unless they are among those. `None`: nobody has
+        /// looked yet, or an earlier version wrote this, for which the last of `files` tells it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<i64>,
     },
@@ -50,8 +51,7 @@ pub struct FilePosition {
     pub head: Head,
     /// The first byte that hasn't been delivered; the beginning of a line.
     pub offset: u64,
-    /// When it was last written to, as far as we saw while it had the log's path: nanoseconds since the
-    /// epoch. Rotated files written to later are its successors.
+    /// When it was last written to, as far as we saw: nanoseconds since the epoch.
     pub modified: i64,
 }
 
