@@ -63,11 +63,14 @@ families! {
 /// The findings that `ravelin status` may show, each told also while there is none: a series that comes only with
 /// its trouble has no past to compare with. A test keeps them the same as `docs/commands.md`'s.
 const CODES: &[&str] = &[
+    "allow-file",
+    "allow-files-full",
     "allow-list",
     "ban-ineffective",
     "ban-refused",
     "clock-skew",
     "configuration-invalid",
+    "confirm-pending",
     "database-damaged",
     "database-failing",
     "database-renewed",
@@ -87,7 +90,10 @@ const CODES: &[&str] = &[
     "packs-invalid",
     "proof-unknown",
     "reload-refused",
+    "restart-needed",
     "restore-incomplete",
+    "sandbox-incomplete",
+    "sandbox-off",
     "source-excess",
     "source-lagging",
     "source-losing",
@@ -98,6 +104,7 @@ const CODES: &[&str] = &[
     "source-untrusted",
     "sources",
     "sweep",
+    "unconfirmed",
     "unrecognised",
 ];
 
