@@ -4,6 +4,7 @@
 //! Nothing here follows anything: what lies between two places is read, as far as it is still there.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Take};
 use std::path::{Path, PathBuf};
@@ -115,12 +116,15 @@ struct Open {
 impl Files {
     fn new(path: &Path, cap: LineCap, places: &[Position]) -> Self {
         let found = Found::beside(path);
+        // Most of what one place knows, the next one does.
+        let mut sought: HashMap<FilePosition, Option<(FileKey, PathBuf)>> = HashMap::new();
         let mut stretches: Vec<Stretch> = Vec::new();
         let mut incomplete = false;
         for (place, position) in places.iter().enumerate() {
             let Position::File { files, left, .. } = position else { continue };
             for (at, known) in left.iter().chain(files).enumerate() {
-                let Some((key, path)) = found.find(known) else {
+                let place_of = sought.entry(*known).or_insert_with(|| found.find(known)).clone();
+                let Some((key, path)) = place_of else {
                     incomplete |= known.offset > 0 && !left.contains(known);
                     continue;
                 };

@@ -41,7 +41,7 @@ pub enum Position {
 }
 
 /// How far one file has been read.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct FilePosition {
     /// Its filesystem.
     pub device: u64,
@@ -59,7 +59,7 @@ pub struct FilePosition {
 ///
 /// FNV-1a, since it can be extended as the file grows and is the same for ever. An attacker gains
 /// nothing from a collision: it would take two files beside the log whose beginnings he writes.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct Head {
     len: u16,
     hash: u64,
