@@ -240,6 +240,7 @@ pub(super) fn in_memory(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open_in_memory().map_err(failed)?;
     migrate(&mut connection, 0, MIGRATIONS).map_err(failed)?;
     connection.pragma_update(None, "query_only", true).map_err(failed)?;
+    connection.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
     Ok(connection)
 }
 
@@ -283,6 +284,7 @@ fn connect(path: &Path, migrations: &[&str]) -> Result<(Connection, i64), StoreE
              PRAGMA synchronous = NORMAL;
              PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -65536;
+             PRAGMA temp_store = MEMORY;
              PRAGMA trusted_schema = OFF;",
         )
         .map_err(failed)?;

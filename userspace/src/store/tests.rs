@@ -897,3 +897,13 @@ mod stand_in {
         assert!(matches!(error, StoreError::Newer { .. }), "{error}");
     }
 }
+
+/// The sandbox lets nobody write outside the state's folder, where SQLite would put them.
+#[test]
+fn temporary_tables_and_journals_are_kept_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let where_to: i64 =
+        store.connection().pragma_query_value(None, "temp_store", |row| row.get(0)).unwrap();
+    assert_eq!(where_to, 2, "as SQLite counts: 2 is memory");
+}
