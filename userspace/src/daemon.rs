@@ -11,10 +11,12 @@ mod clock;
 mod confine;
 mod desk;
 mod echoes;
+mod enforcement;
 mod evidence;
 mod globs;
 mod habit;
 mod health;
+mod live;
 mod lock;
 mod logline;
 mod measure;
@@ -33,24 +35,21 @@ mod vigilance;
 mod way_in;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
 
-use self::announcer::{Announcer, FromKernel};
 pub use self::desk::{listed, not_banned};
+use self::enforcement::enforcement;
 use self::evidence::Recent;
 use self::health::Health;
+use self::live::{Live, Signals, live};
 use self::lock::{Lock, LockError};
 pub use self::network::of as network_of;
-use self::pipeline::{Command, Enforcement, Parts, Pipeline};
+use self::pipeline::{Enforcement, Parts, Pipeline};
 pub use self::probation::{NOTHING as NOTHING_TO_CONFIRM, UNCONFIRMED};
 use self::reconcile::Together;
 use self::reload::{Job, Reloader};
@@ -58,21 +57,16 @@ use self::sources::Positions;
 use self::sources::Sources;
 pub(crate) use self::sources::{anybodys, untrusted};
 use self::surroundings::Surroundings;
-use crate::blocklist::{
-    self, Blocklist, BlocklistError, Clock, Options as BlocklistOptions, Pinned, Probation,
-};
-use crate::config::{self, Config, ConfigError, Loaded, Mode, XdpMode};
-use crate::control::{self, Request, ServerError};
+use crate::blocklist::{BlocklistError, Clock};
+use crate::config::{self, Config, ConfigError, Loaded, Mode};
+use crate::control::ServerError;
 use crate::engine::Engine;
 use crate::host::{self, HostError, Watch};
 use crate::mail::{Channel, Courier, MailHealth, Policy as MailPolicy};
 use crate::policy::{AllowFiles, SuricataProof};
 use crate::rules::{ListWatch, PackErrors, Packs};
-use crate::source::{CommandSender, Inbox, PositionError, SpawnError};
+use crate::source::{Inbox, PositionError, SpawnError};
 use crate::store::{Effect, Retention, Store, StoreError, Writer, salvage};
-
-/// Drops a second and CPU that the kernel announces to us: enough to see the first of each ban.
-const EVENTS_PER_SECOND: u32 = 64;
 
 /// Effects in one transaction at start.
 const AT_ONCE: usize = 10_000;
@@ -355,143 +349,6 @@ fn failing(error: &str) -> String {
     )
 }
 
-/// The signals that mean something to us, caught.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn catch() -> Result<Self, DaemonError> {
-        let system = |what| move |source| DaemonError::System { what, source };
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(system("SIGTERM"))?,
-            interrupt: signal(SignalKind::interrupt()).map_err(system("SIGINT"))?,
-            hangup: signal(SignalKind::hangup()).map_err(system("SIGHUP"))?,
-        })
-    }
-}
-
-/// What `live` takes over.
-struct Live {
-    signals: Signals,
-    pipeline: Pipeline,
-    inbox: Inbox<Command>,
-    commands: CommandSender<Command>,
-    reloader: Reloader,
-    couriers: mpsc::UnboundedReceiver<Option<Courier>>,
-    drops: Option<FromKernel>,
-    listener_dir: PathBuf,
-    control_group: Option<String>,
-    first: bool,
-    writer: Writer,
-    metrics: Option<SocketAddr>,
-    health: Health,
-}
-
-async fn live(live: Live) -> Result<(), DaemonError> {
-    let Live {
-        signals,
-        mut pipeline,
-        inbox,
-        commands,
-        reloader,
-        couriers,
-        drops,
-        listener_dir,
-        control_group,
-        first,
-        writer,
-        metrics,
-        health,
-    } = live;
-    let system = |what| move |source| DaemonError::System { what, source };
-    let Signals { mut terminate, mut interrupt, mut hangup } = signals;
-    let listener = control::bind(&listener_dir, control_group.as_deref())?;
-    pipeline.announce_start();
-    pipeline.tell_way_in(first);
-
-    let (ended, mut engine_ended) = oneshot::channel();
-    let engine = thread::Builder::new()
-        .name("engine".to_owned())
-        .spawn(move || {
-            pipeline.run(&inbox);
-            // Nobody waits any more where main is on its way out.
-            ended.send(()).ok();
-        })
-        .map_err(system("a thread for the engine"))?;
-
-    let ask = commands.clone();
-    let by_signal = reloader.clone();
-    let hangups = tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            by_signal.ask(None);
-        }
-    });
-    let server = tokio::spawn(control::serve(listener, move |asked| {
-        if asked.request == Request::Reload {
-            reloader.ask(Some(asked.answer));
-        } else if let Err(error) = ask.send(Command::Asked(asked)) {
-            tracing::warn!(%error, "A control request was turned away.");
-        }
-    }));
-    let announcer = drops.map(|drops| Announcer::spawn(drops, commands.clone()));
-    let measured = metrics.map(|at| tokio::spawn(measure::serve(at, commands.clone(), health)));
-    let (stop_courier, stopped) = oneshot::channel::<()>();
-    let courier = tokio::spawn(carry(couriers, stopped));
-
-    let reason = tokio::select! {
-        _ = terminate.recv() => Some("SIGTERM"),
-        _ = interrupt.recv() => Some("SIGINT"),
-        _ = &mut engine_ended => None,
-    };
-    if let Some(reason) = reason {
-        tracing::info!(reason, "Stopping; bans go on in the kernel, and lapse by themselves.");
-        if commands.send(Command::Stop { reason }).is_err() {
-            tracing::warn!("The engine had stopped already.");
-        }
-        drop(engine_ended.await);
-    }
-    server.abort();
-    measured.inspect(JoinHandle::abort);
-    hangups.abort();
-    drop(announcer);
-    let panicked = engine.join().is_err();
-    drop(stop_courier);
-    if let Err(error) = courier.await {
-        tracing::error!(%error, "The mail task ended badly.");
-    }
-    writer.close();
-    if panicked || reason.is_none() { Err(DaemonError::EngineEnded) } else { Ok(()) }
-}
-
-/// Lets one courier after the other work: a reload brings another.
-async fn carry(
-    mut couriers: mpsc::UnboundedReceiver<Option<Courier>>,
-    mut stopped: oneshot::Receiver<()>,
-) {
-    let mut courier = None;
-    loop {
-        let mut next = None;
-        let until = async {
-            tokio::select! {
-                another = couriers.recv() => next = another,
-                // Dropped or sent: both mean the end.
-                _ = &mut stopped => {}
-            }
-        };
-        match courier.take() {
-            Some(courier) => Courier::run(courier, until).await,
-            None => until.await,
-        }
-        match next {
-            Some(another) => courier = another,
-            None => return,
-        }
-    }
-}
-
 /// The configuration with what the command line decides.
 fn effective(loaded: &Loaded, options: &Options) -> Config {
     let mut config = loaded.config.clone();
@@ -519,118 +376,6 @@ fn packs(config: &Config, health: &Health) -> Result<Packs, PackErrors> {
         format!("{errors}; only the built-in packs are in use: run `ravelin check`, mend the pack, restart"),
     );
     Packs::load(true, &[])
-}
-
-/// The kernel side, where bans are to be made.
-fn enforcement(
-    config: &Config,
-    options: &Options,
-    interfaces: &[String],
-    health: &Health,
-) -> Result<(Enforcement, Option<FromKernel>, bool), DaemonError> {
-    if config.mode == Mode::Observe {
-        if !options.dry_run {
-            pass_everything(config)?;
-        }
-        if options.confirm_within.is_some() {
-            tracing::warn!("Mode is observe: nobody is banned, so nothing waits to be confirmed.");
-        }
-        return Ok((Enforcement::Observe, None, false));
-    }
-    if interfaces.is_empty() {
-        return Err(DaemonError::NoInterface);
-    }
-    let (mut blocklist, opened) = Blocklist::open(&BlocklistOptions {
-        bpf_dir: config.bpf_dir.clone(),
-        interfaces: interfaces.to_vec(),
-        xdp_mode: config.xdp_mode,
-        max: config.ban.max,
-        events_per_second: EVENTS_PER_SECOND,
-        confirm_within: options.confirm_within,
-    })?;
-    for attached in blocklist.interfaces() {
-        tracing::info!(interface = attached.interface, mode = attached.mode.as_str(), "Attached.");
-        if let Some(fallback) = &attached.fallback {
-            health.note(
-                "generic-mode",
-                &attached.interface,
-                generic_mode(&attached.interface, fallback),
-            );
-        }
-    }
-    // What another loader attaches may come after us.
-    if blocklist.interfaces().is_empty()
-        && config.xdp_mode != XdpMode::MapsOnly
-        && !opened.unconfirmed
-    {
-        let reasons = opened.refused.iter().map(ToString::to_string).collect();
-        return Err(DaemonError::NotProtected { reasons });
-    }
-    for refused in &opened.refused {
-        health.degrade("interface-unprotected", refused.interface(), refused.to_string());
-    }
-    if let Some(kept) = opened.kept_max {
-        health.note(
-            "map-size",
-            "",
-            format!(
-                "the pinned maps have room for {kept} entries, ban.max says {}: another size comes with the next boot",
-                config.ban.max
-            ),
-        );
-    }
-    match opened.taken_over {
-        Some(true) => tracing::info!("Took over the bans and counts of an older version."),
-        Some(false) => tracing::warn!(
-            "An older version's program still runs on an interface that refuses ours; the next start tries again."
-        ),
-        None => {}
-    }
-    for released in &opened.released {
-        tracing::info!(interface = released, "Let go: it is no longer configured.");
-    }
-    if opened.panic {
-        health.degrade("off", "", desk::PANIC.to_owned());
-    } else if opened.off {
-        blocklist.set_off(false)?;
-        tracing::info!("The program passed everything; it enforces again.");
-    }
-    let clock = Clock::read();
-    match blocklist.probation(clock.monotonic_ns()) {
-        Probation::Over => {}
-        Probation::Until(deadline) => {
-            health.note(probation::PENDING, "", probation::pending(&clock, deadline));
-        }
-        Probation::Failed => health.degrade(probation::FAILED, "", UNCONFIRMED.to_owned()),
-    }
-    let log = blocklist.program_log();
-    let drops = blocklist.drop_events().map(|drops| FromKernel { drops, log });
-    Ok((Enforcement::Kernel(Box::new(blocklist)), drops, opened.panic || opened.unconfirmed))
-}
-
-/// Nothing that an earlier daemon has left attached drops anything while we only observe.
-fn pass_everything(config: &Config) -> Result<(), DaemonError> {
-    match Pinned::open(&config.bpf_dir).and_then(|mut pinned| pinned.set_off(true)) {
-        Ok(()) => {
-            tracing::info!(
-                "Mode is observe: the program that is still attached passes everything."
-            );
-        }
-        Err(BlocklistError::OlderLayout { .. }) => {
-            let interfaces = blocklist::detach(&config.bpf_dir)?;
-            tracing::info!(?interfaces, "Mode is observe: the older version's program is off.");
-        }
-        // Most often there is none.
-        Err(_) => {}
-    }
-    Ok(())
-}
-
-/// What `status` says of a fallback.
-fn generic_mode(interface: &str, why: &str) -> String {
-    format!(
-        "{interface} runs the program in generic mode, which costs several times as much: {why}"
-    )
 }
 
 /// Mail, unless `mail:` can't work; that doesn't keep the host from being protected.

@@ -28,6 +28,7 @@ mod allow;
 mod allow_files;
 mod attribution;
 mod by_hand;
+mod configured;
 mod pace;
 mod proof;
 mod record;
@@ -43,13 +44,14 @@ pub use self::allow::Why;
 pub use self::allow_files::{AllowFileError, AllowFiles, read as read_allow_file};
 use self::attribution::{Attribution, Fronts, Home};
 pub use self::by_hand::{AllowEntry, DisallowRefusal, HandRefusal};
+use self::configured::Configured;
 use self::pace::Pace;
 pub use self::proof::{ProofError, SuricataProof};
 pub use self::record::Past;
 use self::record::{Asked, Record};
 pub use self::sessions::{Confirm, OpenSession};
 use self::sessions::{News, Sessions};
-use crate::config::{BanConfig, Config, Input, Mode, Preset};
+use crate::config::{BanConfig, Config, Mode};
 use crate::correlator::Fired;
 use crate::event::{
     Alert, BanOrder, Event, Offence, Origin, Target, Timestamp, Ttl, Verdict, Withheld, canonical,
@@ -564,45 +566,6 @@ impl Policy {
         let repeat = usize::try_from(offences).ok()?.checked_sub(2)?;
         let steps = &self.ban.escalate;
         steps.get(repeat).or(steps.last()).copied()
-    }
-}
-
-/// What of configuration and host the allow list and `home` are made of.
-#[derive(Debug)]
-struct Configured {
-    allow: Vec<IpNet>,
-    presets: Vec<&'static Preset>,
-    files: Vec<IpNet>,
-    /// Who sends us syslog: a ban would silence him.
-    senders: Vec<IpAddr>,
-    home: Vec<IpNet>,
-    network: Network,
-}
-
-impl Configured {
-    fn of(config: &Config, network: &Network) -> Self {
-        let ports = config.sources.iter().flatten().filter_map(|source| match &source.input {
-            Input::Port(port) => Some(port),
-            _ => None,
-        });
-        // A whole network that may send isn't somebody whom we talk to.
-        let senders = ports
-            .flat_map(|port| &port.from)
-            .filter(|net| net.prefix_len() == net.max_prefix_len());
-        Self {
-            allow: config.allow.clone(),
-            presets: config.allow_presets.clone(),
-            files: Vec::new(),
-            senders: senders.map(IpNet::addr).collect(),
-            home: config.home.clone(),
-            network: network.clone(),
-        }
-    }
-
-    fn allow_list(&self, by_hand: impl IntoIterator<Item = Target>) -> AllowList {
-        let mut list = AllowList::new(&self.allow, &self.senders, &self.network, by_hand);
-        list.add_published(&self.presets, &self.files);
-        list
     }
 }
 

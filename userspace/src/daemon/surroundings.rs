@@ -238,7 +238,11 @@ impl Pipeline {
                     parts.health.clear("interface-unprotected", name);
                     match &attached.fallback {
                         Some(why) => {
-                            parts.health.note("generic-mode", name, super::generic_mode(name, why));
+                            parts.health.note(
+                                "generic-mode",
+                                name,
+                                super::enforcement::generic_mode(name, why),
+                            );
                         }
                         None => parts.health.clear("generic-mode", name),
                     }
