@@ -30,7 +30,7 @@ pub use self::blame::why_nobody;
 pub use self::condition::{Asks, Condition, DaySpan, Values, Weekdays};
 pub use self::error::{PackError, PackErrors, Place, Problem};
 pub use self::expect::{Expect, Outcome, PackTest};
-pub(crate) use self::list::Stamp;
+pub(crate) use self::list::WatchedFile;
 pub use self::list::{List, ListError, ListSource, ListWatch, Lists};
 use self::pack::Text;
 pub use self::pattern::{Forgery, PatternError};

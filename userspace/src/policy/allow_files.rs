@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use crate::config::parse_prefix;
-use crate::rules::Stamp;
+use crate::rules::WatchedFile;
 
 /// Bytes that a file may have.
 const MOST_BYTES: u64 = 4 << 20;
@@ -116,11 +116,7 @@ pub struct AllowFiles(Vec<Watched>);
 
 #[derive(Debug)]
 struct Watched {
-    path: PathBuf,
-    /// What the file was like at the last look; `None`: it wasn't there.
-    seen: Option<Stamp>,
-    /// What it was like when it was last read, or couldn't be.
-    tried: Option<Stamp>,
+    file: WatchedFile,
     /// `None` until it could be read.
     nets: Option<Vec<IpNet>>,
     error: Option<AllowFileError>,
@@ -138,11 +134,9 @@ impl AllowFiles {
     pub fn follow(&mut self, paths: &[PathBuf]) {
         let mut old = std::mem::take(&mut self.0);
         self.0.extend(paths.iter().map(|path| {
-            let known = old.iter_mut().find(|old| old.path == *path);
+            let known = old.iter_mut().find(|old| old.file.path() == path);
             let mut watched = Watched {
-                path: path.clone(),
-                seen: Stamp::of(path),
-                tried: None,
+                file: WatchedFile::new(path),
                 nets: known.and_then(|known| known.nets.take()),
                 error: None,
             };
@@ -151,15 +145,11 @@ impl AllowFiles {
         }));
     }
 
-    /// Looks at the files, and reads those that have changed once two looks agree, so that nobody is watched
-    /// while he writes. Says whether there is anything new.
+    /// Looks at the files, and reads those that have changed. Says whether there is anything new.
     pub fn look(&mut self) -> bool {
         let mut news = false;
         for watched in &mut self.0 {
-            let stamp = Stamp::of(&watched.path);
-            let settled = stamp == watched.seen;
-            watched.seen = stamp;
-            if settled && stamp != watched.tried {
+            if watched.file.has_changed() {
                 watched.read();
                 news = true;
             }
@@ -183,14 +173,13 @@ impl AllowFiles {
 
     /// Those that something is wrong with.
     pub fn troubles(&self) -> impl Iterator<Item = (&Path, &AllowFileError)> {
-        self.0.iter().filter_map(|watched| Some((&*watched.path, watched.error.as_ref()?)))
+        self.0.iter().filter_map(|watched| Some((watched.file.path(), watched.error.as_ref()?)))
     }
 }
 
 impl Watched {
     fn read(&mut self) {
-        self.tried = self.seen;
-        let (nets, error) = read(&self.path);
+        let (nets, error) = read(self.file.path());
         if error.is_none() || self.nets.is_none() {
             self.nets = Some(nets);
         }

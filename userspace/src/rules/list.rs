@@ -5,6 +5,7 @@
 //! `not_in` holds for it, so that a file which somebody emptied doesn't turn a rule on everybody.
 
 mod watch;
+mod watched_file;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 pub use self::watch::ListWatch;
-pub(crate) use self::watch::Stamp;
+pub(crate) use self::watched_file::WatchedFile;
 use super::error::{PackError, Place, Problem};
 use crate::event::{Value, canonical};
 

@@ -1,10 +1,8 @@
 //! The files behind lists, looked at now and then.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::sync::Arc;
 
+use super::watched_file::WatchedFile;
 use super::{List, ListError, ListSource, Lists};
 
 /// Reads lists again when their files have changed. What can't be read keeps its last good copy.
@@ -14,33 +12,9 @@ pub struct ListWatch(Vec<Watched>);
 #[derive(Debug)]
 struct Watched {
     source: ListSource,
-    /// What the file was like at the last look; `None`: it wasn't there.
-    seen: Option<Stamp>,
-    /// What it was like when it was last read, or couldn't be.
-    tried: Option<Stamp>,
+    file: WatchedFile,
     list: Option<Arc<List>>,
     error: Option<ListError>,
-}
-
-/// What changes when a file does.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Stamp {
-    file: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    pub(crate) fn of(path: &Path) -> Option<Self> {
-        let meta = fs::metadata(path).ok()?;
-        Some(Self {
-            file: (meta.dev(), meta.ino()),
-            size: meta.size(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        })
-    }
 }
 
 impl ListWatch {
@@ -55,32 +29,23 @@ impl ListWatch {
     pub fn follow(&mut self, sources: &[ListSource]) {
         let old = std::mem::take(&mut self.0);
         self.0.extend(sources.iter().map(|source| {
-            Watched {
+            let known = old.iter().find(|old| old.source.path == source.path);
+            let mut watched = Watched {
                 source: source.clone(),
-                seen: None,
-                tried: None,
-                list: old
-                    .iter()
-                    .find(|old| old.source.path == source.path)
-                    .and_then(|old| old.list.clone()),
+                file: WatchedFile::new(&source.path),
+                list: known.and_then(|known| known.list.clone()),
                 error: None,
-            }
-        }));
-        for watched in &mut self.0 {
-            watched.seen = Stamp::of(&watched.source.path);
+            };
             watched.read();
-        }
+            watched
+        }));
     }
 
-    /// Looks at the files, and reads those that have changed once two looks agree, so that nobody is
-    /// watched while he writes. Says whether there is anything new.
+    /// Looks at the files, and reads those that have changed. Says whether there is anything new.
     pub fn look(&mut self) -> bool {
         let mut news = false;
         for watched in &mut self.0 {
-            let stamp = Stamp::of(&watched.source.path);
-            let settled = stamp == watched.seen;
-            watched.seen = stamp;
-            if settled && stamp != watched.tried {
+            if watched.file.has_changed() {
                 watched.read();
                 news = true;
             }
@@ -103,7 +68,6 @@ impl ListWatch {
 
 impl Watched {
     fn read(&mut self) {
-        self.tried = self.seen;
         match List::read(&self.source.path) {
             Ok(list) => {
                 self.list = Some(Arc::new(list));
@@ -116,6 +80,8 @@ impl Watched {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::event::Value;
     use crate::rules::Place;
