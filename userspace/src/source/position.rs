@@ -139,7 +139,7 @@ impl Head {
 }
 
 /// Fills as much of `buffer` with the beginning of `file` as there is.
-fn read_up_to(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+pub(super) fn read_up_to(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], filled as u64) {

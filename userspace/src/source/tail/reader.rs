@@ -16,7 +16,7 @@ use rustix::buffer::spare_capacity;
 
 use super::super::batch::Lines;
 use super::super::lines::{LineCap, kept, split};
-use super::super::position::{FilePosition, Head};
+use super::super::position::{FilePosition, Head, read_up_to};
 use super::archive::Archive;
 
 /// Bytes read at once: a batch is at most this, or one line where that is longer.
@@ -399,15 +399,7 @@ pub(in super::super) fn line_start_before(file: &File, end: u64) -> io::Result<u
 /// The first bytes of a file.
 pub(super) fn first(file: &File, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; most];
-    let mut filled = 0;
-    while filled < most {
-        match file.read_at(&mut bytes[filled..], filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let filled = read_up_to(file, &mut bytes)?;
     bytes.truncate(filled);
     Ok(bytes)
 }

@@ -82,10 +82,7 @@ impl Candidate {
     ///
     /// `NotFound` where it has another name by now: a rotation is under way, and all is to be looked at again.
     fn open(sibling: Sibling) -> io::Result<Option<Self>> {
-        match sibling.open() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
-            opened => Ok(opened.ok().map(|file| Self { sibling, file })),
-        }
+        Ok(sibling.open_if_there()?.map(|file| Self { sibling, file }))
     }
 
     fn begins_with(&self, head: Head) -> io::Result<bool> {
