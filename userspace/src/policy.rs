@@ -226,7 +226,7 @@ impl Policy {
             && offence.bar.is_none()
             && self.subject(event, &offence).is_none()
             && !event.kind.success
-            && !sessions::tells(event.kind)
+            && sessions::tells(event.kind).is_none()
     }
 
     /// Has somebody who knows confirm that sessions live; without it the lines are believed, for a time.

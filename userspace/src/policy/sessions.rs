@@ -70,33 +70,36 @@ pub(super) enum News {
 impl News {
     /// What the packs `sshd` and `pam` tell.
     pub(super) fn of(event: &Event<'_>) -> Option<Self> {
-        let kind = event.kind;
         let peer = || event.fields.source().map(|addr| (canonical(addr), port(event)));
-        // Most lines' events are neither pack's, or none of these: the pack is asked for once.
-        match kind.pack.as_str() {
-            "sshd" => match kind.name.as_str() {
-                "accepted" => peer().map(|(addr, port)| Self::Opened { addr, port }),
-                "disconnected" | "closed" | "received-disconnect" => {
-                    peer().map(|(addr, port)| Self::Closed { addr, port, pid: event.pid })
-                }
-                _ => None,
-            },
-            "pam" if kind.name == "session-closed" && is_sshds(event) => {
-                event.pid.map(|pid| Self::ClosedBy { pid })
-            }
-            _ => None,
+        match tells(event.kind)? {
+            Tells::Opened => peer().map(|(addr, port)| Self::Opened { addr, port }),
+            Tells::Closed => peer().map(|(addr, port)| Self::Closed { addr, port, pid: event.pid }),
+            Tells::ClosedBy if is_sshds(event) => event.pid.map(|pid| Self::ClosedBy { pid }),
+            Tells::ClosedBy => None,
         }
     }
 }
 
-/// Whether events of this kind may say something about sessions.
-pub(super) fn tells(kind: &EventKind) -> bool {
-    let of_pack: &[&str] = match kind.pack.as_str() {
-        "sshd" => &["accepted", "disconnected", "closed", "received-disconnect"],
-        "pam" => &["session-closed"],
-        _ => &[],
-    };
-    of_pack.contains(&kind.name.as_str())
+/// What events of a kind may say about sessions.
+pub(super) enum Tells {
+    Opened,
+    Closed,
+    ClosedBy,
+}
+
+/// What events of this kind may say about sessions.
+#[inline]
+pub(super) fn tells(kind: &EventKind) -> Option<Tells> {
+    // Most lines' events are neither pack's, or none of these: the pack is asked for once.
+    match kind.pack.as_str() {
+        "sshd" => match kind.name.as_str() {
+            "accepted" => Some(Tells::Opened),
+            "disconnected" | "closed" | "received-disconnect" => Some(Tells::Closed),
+            _ => None,
+        },
+        "pam" if kind.name == "session-closed" => Some(Tells::ClosedBy),
+        _ => None,
+    }
 }
 
 /// PAM's old lines name no service.
