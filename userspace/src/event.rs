@@ -294,6 +294,25 @@ pub struct RuleHead {
     pub network: Option<Prefixes>,
 }
 
+#[cfg(test)]
+impl RuleHead {
+    /// One that decides nothing by itself.
+    pub(crate) fn plain(id: u32, level: u8, pack: &str) -> Self {
+        Self {
+            id,
+            level,
+            description: format!("rule {id}"),
+            pack: pack.to_owned(),
+            ban: None,
+            mail: None,
+            ttl: None,
+            ports: None,
+            observe: false,
+            network: None,
+        }
+    }
+}
+
 /// A rule fired.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {

@@ -10,18 +10,7 @@ use crate::rules::{Condition, Key, Preceded, Rule, Trigger, Window};
 
 fn rule(id: u32, level: u8, trigger: Trigger) -> Rule {
     Rule {
-        head: Arc::new(RuleHead {
-            id,
-            level,
-            description: format!("rule {id}"),
-            pack: "test".into(),
-            ban: None,
-            mail: None,
-            ttl: None,
-            ports: None,
-            observe: false,
-            network: None,
-        }),
+        head: Arc::new(RuleHead::plain(id, level, "test")),
         trigger,
         when: Vec::new(),
         score: 0.0,

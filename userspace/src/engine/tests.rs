@@ -115,28 +115,37 @@ fn windows_go_on_when_the_clock_is_set() {
     }
 }
 
+/// Takes lines, each with something about it, through an engine of the shipped packs in `step`.
+fn play<T>(
+    lines: &[(String, bool)],
+    mut step: impl FnMut(&mut Engine, &Record<'_>, Timestamp, bool) -> T,
+) -> Vec<T> {
+    let packs = Arc::new(Packs::load(true, &[]).unwrap());
+    let proof = SuricataProof::unknown();
+    let mut engine = Engine::new(packs, &Config::default(), Network::default(), proof);
+    let mut decoder = Decoder::new(Selection::Only(Format::Syslog), TimeZone::UTC);
+    let mut came = Vec::new();
+    for (line, about) in lines {
+        let line = Line { bytes: line.as_bytes(), arrived: Timestamp::now() };
+        let record = decoder.decode(line).unwrap();
+        came.push(step(&mut engine, &record, record.time.unwrap(), *about));
+    }
+    came
+}
+
 #[test]
 fn lines_that_anybody_could_write_alert_and_neither_ban_nor_shield() {
-    let packs = Arc::new(Packs::load(true, &[]).unwrap());
-    let run = |lines: &[(String, bool)]| {
-        let config = Config::default();
-        let proof = SuricataProof::unknown();
-        let mut engine = Engine::new(Arc::clone(&packs), &config, Network::default(), proof);
-        let mut decoder = Decoder::new(Selection::Only(Format::Syslog), TimeZone::UTC);
-        let mut verdicts = Vec::new();
+    let run = |lines: &[(String, bool)]| -> (u8, Vec<Verdict>) {
         let mut worst = 0;
-        for (line, trusted) in lines {
-            let line = Line { bytes: line.as_bytes(), arrived: Timestamp::now() };
-            let record = decoder.decode(line).unwrap();
-            let time = record.time.unwrap();
+        let verdicts = play(lines, |engine, record, time, trusted| {
             let outcome = match trusted {
-                true => engine.step(&record, time),
-                false => engine.step_untrusted(&record, time),
+                true => engine.step(record, time),
+                false => engine.step_untrusted(record, time),
             };
             let levels = outcome.fired.alerts.iter().map(|alert| alert.rule.level);
             worst = levels.fold(worst, u8::max);
-            verdicts.push(outcome.verdict);
-        }
+            outcome.verdict
+        });
         (worst, verdicts)
     };
     let is_ban = |verdict: &Verdict| matches!(verdict, Verdict::Ban(_));
@@ -164,24 +173,15 @@ fn lines_that_anybody_could_write_alert_and_neither_ban_nor_shield() {
 
 #[test]
 fn what_happens_elsewhere_opens_and_closes_no_session_here() {
-    let packs = Arc::new(Packs::load(true, &[]).unwrap());
     let run = |lines: &[(String, bool)]| {
-        let config = Config::default();
-        let proof = SuricataProof::unknown();
-        let mut engine = Engine::new(Arc::clone(&packs), &config, Network::default(), proof);
-        let mut decoder = Decoder::new(Selection::Only(Format::Syslog), TimeZone::UTC);
-        let mut banned = false;
-        for (line, here) in lines {
-            let line = Line { bytes: line.as_bytes(), arrived: Timestamp::now() };
-            let record = decoder.decode(line).unwrap();
-            let time = record.time.unwrap();
+        let bans = play(lines, |engine, record, time, here| {
             let outcome = match here {
-                true => engine.step(&record, time),
-                false => engine.step_from_elsewhere(&record, time),
+                true => engine.step(record, time),
+                false => engine.step_from_elsewhere(record, time),
             };
-            banned |= matches!(outcome.verdict, Verdict::Ban(_));
-        }
-        banned
+            matches!(outcome.verdict, Verdict::Ban(_))
+        });
+        bans.contains(&true)
     };
     let accepted = at(0, 700, "Accepted publickey for a from 198.51.100.7 port 4700 ssh2: RSA x");
     let closed = at(1, 700, "pam_unix(sshd:session): session closed for user a");

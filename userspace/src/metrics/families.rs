@@ -254,18 +254,7 @@ mod tests {
     /// A daemon of which everything is told.
     fn snapshot() -> Snapshot {
         let mut tally = Tally::new();
-        tally.alert(&RuleHead {
-            id: 5720,
-            level: 10,
-            description: "sshd brute force".to_owned(),
-            pack: "sshd".to_owned(),
-            ban: None,
-            mail: None,
-            ttl: None,
-            ports: None,
-            observe: false,
-            network: None,
-        });
+        tally.alert(&RuleHead::plain(5720, 10, "sshd"));
         tally.banned(&Origin::Feed("198.51.100.7".to_owned()));
         tally.ended(End::Lifted);
         tally.withheld(Withheld::Already);
@@ -353,18 +342,7 @@ mod tests {
     fn no_label_grows_with_what_attackers_do() {
         let mut snapshot = snapshot();
         for id in 0..10_000 {
-            snapshot.tally.alert(&RuleHead {
-                id,
-                level: 3,
-                description: String::new(),
-                pack: "own".to_owned(),
-                ban: None,
-                mail: None,
-                ttl: None,
-                ports: None,
-                observe: false,
-                network: None,
-            });
+            snapshot.tally.alert(&RuleHead::plain(id, 3, "own"));
         }
         let text = expose(&snapshot);
         let series = text.lines().filter(|line| line.starts_with("ravelin_alerts_total{")).count();

@@ -94,18 +94,7 @@ fn at(secs: i64) -> Timestamp {
 }
 
 fn head(id: u32, level: u8) -> RuleHead {
-    RuleHead {
-        id,
-        level,
-        description: format!("rule {id}"),
-        pack: "test".into(),
-        ban: None,
-        mail: None,
-        ttl: None,
-        ports: None,
-        observe: false,
-        network: None,
-    }
+    RuleHead::plain(id, level, "test")
 }
 
 fn fired(heads: &[RuleHead]) -> Fired {
