@@ -89,10 +89,7 @@ fn round(text: &mut String, plan: &Plan, outcome: &Outcome) {
             verdict.mails, verdict.doubles, verdict.doubles_allowed
         ),
     );
-    put(
-        text,
-        format_args!("- reports of lost lines though none was lost: {}\n", verdict.false_alarms),
-    );
+    put(text, format_args!("- reports of lost lines by the daemon: {}\n", verdict.told_of_loss));
     text.push_str("\n| log | times |\n|---|---:|\n");
     for (what, times) in &script.rotations {
         put(text, format_args!("| {what} | {times} |\n"));

@@ -32,8 +32,8 @@ pub struct Verdict {
     pub doubles_allowed: usize,
     /// Deaths that left each of the states between kernel, commit and mail, by whatever death it was.
     pub left: BTreeMap<&'static str, usize>,
-    /// What the daemon said of lost lines, though none was.
-    pub false_alarms: usize,
+    /// How often the daemon said that lines are lost.
+    pub told_of_loss: usize,
 }
 
 /// Notices that a mail tells by name.
@@ -73,7 +73,7 @@ impl Verdict {
         verdict.sets("bans of the database", &banned(script), &stored);
         verdict.mail(script, deaths, ground, remains)?;
         verdict.deaths(deaths);
-        verdict.false_alarms = ground.said()?.matches("Lines may be lost").count();
+        verdict.told_of_loss = ground.said()?.matches("Lines may be lost").count();
         Ok(verdict)
     }
 
